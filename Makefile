@@ -1,0 +1,42 @@
+# Commands of this repository. 'make help' lists them. What they do is in the scripts and playbooks that they call.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# Which mini-pool: several live side by side. PORT is where its hub answers on this machine (default 8443).
+INSTANCE ?= default
+PORT ?=
+SITE ?= inventories/minipool
+export INSTANCE PORT SITE CHECK LIMIT
+
+.PHONY: help up down status test lint unit bench deploy docs
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+up: ## make the mini-pool with the whole stack, ready to log in (INSTANCE=, PORT=)
+	@docker/minipool.sh up
+
+down: ## remove the mini-pool: every container, network and volume of it (INSTANCE=)
+	@docker/minipool.sh down
+
+status: ## show the mini-pool's hosts, daemons, slots by class and running notebooks (INSTANCE=)
+	@docker/minipool.sh status
+
+test: ## everything: lint, unit tests, then the stack on a mini-pool of its own
+	@tests/run.sh
+
+lint: ## ansible-lint, yamllint, ruff, mypy, shellcheck
+	@tools/venv.sh test
+	@tools/lint.sh
+
+unit: ## tests that need no containers
+	@tools/venv.sh test
+	@.venv/bin/python -m pytest tests/unit
+
+deploy: ## deploy to real hosts: SITE=inventories/<site>, CHECK=1 previews, LIMIT= narrows
+	@tools/venv.sh deploy
+	@tools/deploy.sh
+
+docs: ## render the generated docs (docs/variables.md and the class tables)
+	@tools/venv.sh test
+	@.venv/bin/python tools/render_docs.py

@@ -1,0 +1,31 @@
+# shellcheck shell=bash
+# Words and rights that the shell scripts of this repository share. Sourced, never run.
+
+say() { printf '%s\n' "$*"; }
+
+# die PROBLEM CURE: one problem, and what to type next.
+die() {
+  printf '\nERROR: %s\n       What to do: %s\n' "$1" "$2" >&2
+  exit 1
+}
+
+# Runs one of this file's functions or a command as root: directly, or through sudo where it asks no password.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif sudo -n true 2>/dev/null; then
+    sudo -n bash -c "$(declare -f say die apt_install); set -euo pipefail; \"\$@\"" as_root "$@"
+  else
+    die "root is needed for: $*" "run this once as root, or allow sudo without a password for it"
+  fi
+}
+
+apt_install() {
+  command -v apt-get >/dev/null || die "this machine has no apt-get, so $* cannot be installed here." "install it by hand"
+  # A list that is missing or stale makes an install fail; a second try after an update tells the two apart.
+  if ! DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1; then
+    apt-get update -qq || die "the package lists cannot be fetched." "check the network and /etc/apt/sources.list"
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null ||
+      die "$* cannot be installed." "see what 'apt-get install $*' says"
+  fi
+}
