@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# minipool.sh up|down|status: the mini-pool of the instance $INSTANCE, on this machine's container engine.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=tools/lib.sh
+. tools/lib.sh
+
+command=${1:?usage: minipool.sh up|down|status}
+instance=${INSTANCE:-default}
+prefix=afhub$([ "$instance" = default ] || echo "-$instance")
+state=.minipool/$instance
+log=$state.log
+export INSTANCE=$instance ANSIBLE_FORCE_COLOR=0
+PATH=$PWD/.venv/bin:$PATH
+
+# stage TITLE COMMAND...: one line for each stage, with its time; the whole output goes to a log and is shown on failure.
+stage() {
+  local title=$1 begin=$SECONDS
+  shift
+  printf '%-58s' "$title"
+  if "$@" >"$log.stage" 2>&1; then
+    cat "$log.stage" >>"$log"
+    printf '%4d s\n' $((SECONDS - begin))
+  else
+    cat "$log.stage" >>"$log"
+    printf 'FAILED\n\n'
+    grep -vE '^(ok|included|skipping): |^$' "$log.stage" | tail -n 40
+    die "'$title' failed." "read the lines above (everything: $log), mend it, then run 'make up' again: it goes on from there"
+  fi
+}
+
+has_room() {
+  local root free_gb
+  root=$(docker info --format '{{.DockerRootDir}}')
+  while [ ! -d "$root" ]; do root=$(dirname "$root"); done
+  free_gb=$(($(df --output=avail -k "$root" | tail -n 1) / 1024 / 1024))
+  if [ "$free_gb" -lt "${MINIPOOL_MIN_FREE_GB:-8}" ]; then
+    die "only $free_gb GB are free on the disk of $root; the mini-pool needs ${MINIPOOL_MIN_FREE_GB:-8} GB." \
+      "free some space there, for example with 'docker system prune'"
+  fi
+}
+
+case $command in
+up)
+  mkdir -p .minipool
+  : >"$log"
+  say "Mini-pool '$instance': making it, or what is missing of it. Everything is logged in $log."
+  stage "Tools of the control node (.venv)" tools/venv.sh deploy
+  stage "Container engine" docker/engine.sh
+  has_room
+  stage "Images (base, bare host, software tree)" docker/images.sh
+  stage "Seven bare hosts" ansible-playbook docker/create.yml
+  stage "Accounts and certificate of the site" ansible-playbook -i inventories/minipool docker/prepare.yml
+  stage "Deployment (make deploy SITE=inventories/minipool)" env SITE=inventories/minipool tools/deploy.sh
+  rm -f "$log.stage"
+  cat <<TXT
+
+The hub is at    https://localhost:$(cat "$state/port")/
+Log in as        alice or bob (the password is the name; accounts of this mini-pool only)
+See it           make status$([ "$instance" = default ] || echo " INSTANCE=$instance")
+A shell on a host    ssh -F $state/ssh_config worker1   (hub nbcm worker1 worker2 big1 big2 batch)
+Remove it        make down$([ "$instance" = default ] || echo " INSTANCE=$instance")
+The browser warns of a certificate that it does not know: it is signed by $state/tls/ca.pem.
+TXT
+  ;;
+down)
+  tools/venv.sh deploy >/dev/null
+  if command -v docker >/dev/null && docker info >/dev/null 2>&1; then
+    ansible-playbook docker/destroy.yml >"$log" 2>&1 || { tail -n 30 "$log"; die "the mini-pool '$instance' was not removed." "see above"; }
+  elif [ -d "$state" ]; then
+    docker/engine.sh
+    exec "$0" down
+  fi
+  rm -rf "$state" "$log" "$log.stage"
+  rmdir .minipool 2>/dev/null || true
+  say "Mini-pool '$instance': removed. Images stay as a cache ('docker image rm afhub-host:trixie afhub-cvmfs afhub-base:trixie')."
+  ;;
+status)
+  command -v docker >/dev/null && docker info >/dev/null 2>&1 || die "no container engine answers." "make up starts it"
+  docker container inspect "$prefix-hub" >/dev/null 2>&1 || die "there is no mini-pool '$instance'." "make up"
+  exec docker/status.sh "$prefix"
+  ;;
+*) die "minipool.sh knows no '$command'." "use up, down or status" ;;
+esac
