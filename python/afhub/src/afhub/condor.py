@@ -1,0 +1,158 @@
+"""HTCondor's Python bindings behind a typed interface: the only module that imports them.
+
+The bindings block, and they hold the interpreter's lock while they wait for a daemon that does not answer.
+The hub therefore runs this module in helper processes (:mod:`afhub.worker`) and never in its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from afhub import jobs
+from afhub.settings import Settings
+
+
+class CondorUnreachable(Exception):
+    """The daemon did not answer: nothing is known about the jobs."""
+
+
+class CondorRefused(Exception):
+    """The daemon answered and said no; the text is its own."""
+
+
+class CondorCalls(Protocol):
+    """What the hub asks of HTCondor. Every call may raise :class:`CondorUnreachable`."""
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Ads of all notebooks of this hub, reduced to :data:`afhub.jobs.PROJECTION`."""
+
+    def submit(self, description: Mapping[str, str]) -> str:
+        """Submit one job and return its id; raises :class:`CondorRefused`."""
+
+    def remove(self, job_id: str, reason: str) -> bool:
+        """Remove a job; False where the schedd has none with this id. Raises :class:`CondorRefused`."""
+
+    def slots(self) -> list[dict[str, Any]]:
+        """Ads of all notebook slots, reduced to :data:`afhub.jobs.SLOT_PROJECTION`."""
+
+
+def use_tokens(tokens_dir: Path) -> None:
+    """Make the bindings authenticate with the hub's tokens alone. Call before they are imported."""
+    os.environ["_CONDOR_SEC_TOKEN_DIRECTORY"] = str(tokens_dir)
+    os.environ["_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS"] = "IDTOKENS"
+
+
+# The schedd's words where it does not know the submitting account yet.
+_NO_USER_RECORD = "when active owner is"
+
+
+class Condor:
+    """The real thing. Not for use by several threads at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        use_tokens(settings.condor.tokens_dir)
+        import htcondor2
+
+        self._htcondor = htcondor2
+        self._errors = (htcondor2.HTCondorException, OSError, RuntimeError, ValueError)
+        self._settings = settings
+        self._schedd: Any = None
+        self._record_made = False
+
+    def _connect(self) -> Any:
+        """The schedd's client. The local address file is asked first: it needs no collector."""
+        if self._schedd is None:
+            daemon = self._htcondor.DaemonType.Schedd
+            name = self._settings.condor.schedd
+            try:
+                location = self._htcondor.Collector().locate(daemon)
+            except self._errors:
+                location = None
+            if location is None or location.get("Name") != name:
+                try:
+                    location = self._htcondor.Collector(self._settings.condor.collector).locate(daemon, name)
+                except self._errors as error:
+                    raise CondorUnreachable(str(error)) from error
+            if location is None:
+                raise CondorUnreachable(f"no schedd named {name} is known")
+            self._schedd = self._htcondor.Schedd(location)
+        return self._schedd
+
+    def jobs(self) -> list[dict[str, Any]]:
+        schedd = self._connect()
+        try:
+            ads = schedd.query(jobs.notebooks_of(self._settings.hub_name), list(jobs.PROJECTION))
+        except self._errors as error:
+            # A restarted schedd has a new address.
+            self._schedd = None
+            raise CondorUnreachable(str(error)) from error
+        return [_plain(ad, jobs.PROJECTION) for ad in ads]
+
+    def submit(self, description: Mapping[str, str]) -> str:
+        """See :class:`CondorCalls`.
+
+        A schedd lets an account impersonate others only once it has a record of that account, which a
+        first job makes; that job is held and removed at once.
+        """
+        if not self._record_made:
+            self._make_user_record()
+        try:
+            return self._submit(description)
+        except CondorRefused as error:
+            if _NO_USER_RECORD not in str(error):
+                raise
+            # The schedd's queue was emptied since, and the record with it.
+            self._make_user_record()
+            return self._submit(description)
+
+    def _make_user_record(self) -> None:
+        job_id = self._submit(jobs.describe_user_record(self._settings))
+        self.remove(job_id, "The hub's account is known now")
+        self._record_made = True
+
+    def _submit(self, description: Mapping[str, str]) -> str:
+        schedd = self._connect()
+        try:
+            result = schedd.submit(self._htcondor.Submit(dict(description)))
+        except self._errors as error:
+            text = " ".join(str(error).split())
+            if "connect" in text.lower():
+                self._schedd = None
+                raise CondorUnreachable(text) from error
+            raise CondorRefused(text) from error
+        return f"{result.cluster()}.{result.first_proc()}"
+
+    def remove(self, job_id: str, reason: str) -> bool:
+        if not jobs.JOB_ID.fullmatch(job_id):
+            raise CondorRefused(f"{job_id!r} is no job id")
+        schedd = self._connect()
+        try:
+            # A plain text is dropped by the bindings; they take reason and code together.
+            result = schedd.act(self._htcondor.JobAction.Remove, job_id, (reason, 0))
+        except self._errors as error:
+            self._schedd = None
+            raise CondorUnreachable(str(error)) from error
+        if result is None:
+            self._schedd = None
+            raise CondorUnreachable("the schedd gave no answer to a removal")
+        if result.get("TotalPermissionDenied", 0):
+            raise CondorRefused(f"the schedd does not let the hub remove job {job_id}")
+        return not result.get("TotalNotFound", 0)
+
+    def slots(self) -> list[dict[str, Any]]:
+        try:
+            ads = self._htcondor.Collector(self._settings.condor.collector).query(
+                self._htcondor.AdType.Startd, "AfhubClasses =!= undefined", list(jobs.SLOT_PROJECTION)
+            )
+        except self._errors as error:
+            raise CondorUnreachable(str(error)) from error
+        return [_plain(ad, jobs.SLOT_PROJECTION) for ad in ads]
+
+
+def _plain(ad: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """Numbers and texts of an ad; expressions that HTCondor did not evaluate are left out."""
+    values = {name: ad.get(name) for name in names}
+    return {name: value for name, value in values.items() if isinstance(value, (str, int, float))}

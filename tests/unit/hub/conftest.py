@@ -1,0 +1,53 @@
+"""Fixtures for the hub's unit tests."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from afhub.pool import Pool
+from afhub.settings import Settings, parse
+from hub_fakes import SETTINGS, FakeCondor, Hub
+
+
+@pytest.fixture
+def data() -> dict[str, Any]:
+    """The settings as decoded JSON, to be changed by a test."""
+    return copy.deepcopy(SETTINGS)
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    return parse(copy.deepcopy(SETTINGS))
+
+
+@pytest.fixture
+def condor() -> FakeCondor:
+    return FakeCondor()
+
+
+@pytest.fixture
+def pool(settings: Settings, condor: FakeCondor) -> Pool:
+    return Pool(settings, schedd=condor, collector=condor)
+
+
+@pytest.fixture
+def known_accounts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Accounts of the host by name, with their numbers."""
+    known = {"alice": 1001, "bob": 1002, "root": 0, "daemon": 2, "nobody": 65534}
+
+    def getpwnam(name: str) -> SimpleNamespace:
+        return SimpleNamespace(
+            pw_name=name, pw_uid=known[name], pw_dir=f"/home/{name}", pw_shell="/bin/bash", pw_gid=known[name]
+        )
+
+    monkeypatch.setattr("pwd.getpwnam", getpwnam)
+    return known
+
+
+@pytest.fixture
+def hub(settings: Settings, pool: Pool, known_accounts: dict[str, int]) -> Hub:
+    return Hub(settings, pool)

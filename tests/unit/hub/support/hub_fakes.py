@@ -1,0 +1,160 @@
+"""A hub's settings, HTCondor replaced at its thinnest point, and a hub's database without the hub."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from types import SimpleNamespace
+from typing import Any
+
+from jupyterhub import orm
+
+from afhub.condor import CondorRefused, CondorUnreachable
+from afhub.pool import Pool
+from afhub.settings import Settings
+from afhub.spawner import NotebookSpawner
+
+CLASSES: list[dict[str, Any]] = [
+    {
+        "name": "regular",
+        "title": "Regular",
+        "memory_limit_mb": 12288,
+        "slot_memory_mb": 1536,
+        "cores": 1,
+        "runtime_s": 43200,
+        "run_on": "workers",
+        "slots_per_host": 2,
+        "default": True,
+    },
+    {
+        "name": "large",
+        "title": "Large",
+        "memory_limit_mb": 20480,
+        "slot_memory_mb": 20480,
+        "cores": 2,
+        "runtime_s": 21600,
+        "run_on": "big_servers",
+    },
+]
+SETTINGS: dict[str, Any] = {
+    "hub_name": "hub.example.org",
+    "state_dir": "/var/lib/afhub/hub",
+    "secrets_dir": "/var/lib/afhub/secrets",
+    "database_url": "sqlite:////var/lib/afhub/hub/jupyterhub.sqlite",
+    "classes": CLASSES,
+    "condor": {
+        "schedd": "hub.example.org",
+        "collector": "nbcm.example.org:9618",
+        "tokens_dir": "/etc/afhub/hub/tokens.d",
+    },
+    "notebook": {
+        "command": "/opt/afhub/env/current/bin/afhub-notebook",
+        "port_range": {"first": 40000, "last": 40999},
+        "jupyter_path": ["/cvmfs/af.example.org/share/jupyter", "/site/jupyter"],
+        "environment": {"SITE_NOTE": 'it\'s a "site" value'},
+    },
+}
+
+
+class FakeCondor:
+    """HTCondor as the hub sees it through its helper process: a queue, slots, and moods."""
+
+    def __init__(self) -> None:
+        self.ads: dict[str, dict[str, Any]] = {}
+        self.slot_ads: list[dict[str, Any]] = []
+        self.submitted: list[dict[str, str]] = []
+        self.calls: list[str] = []
+        self.silent = False
+        self.silent_calls: set[str] = set()
+        self.refuses = ""
+        self.delay_s = 0.0
+
+    async def call(self, name: str, *args: Any) -> Any:
+        self.calls.append(name)
+        silent = self.silent
+        await asyncio.sleep(self.delay_s)
+        if silent or self.silent or name in self.silent_calls:
+            raise CondorUnreachable("silent")
+        return getattr(self, f"_{name}")(*args)
+
+    async def close(self) -> None:
+        return None
+
+    def _jobs(self) -> list[dict[str, Any]]:
+        return copy.deepcopy(list(self.ads.values()))
+
+    def _slots(self) -> list[dict[str, Any]]:
+        return self.slot_ads
+
+    def _submit(self, description: dict[str, str]) -> str:
+        if self.refuses:
+            raise CondorRefused(self.refuses)
+        self.submitted.append(description)
+        job_id = f"{len(self.submitted)}.0"
+        self.add(
+            job_id,
+            owner=description["My.Owner"].strip('"'),
+            server=description["My.AfhubServer"].strip('"'),
+            notebook_class=description["My.AfhubClass"].strip('"'),
+        )
+        return job_id
+
+    def _remove(self, job_id: str, reason: str) -> bool:
+        return self.ads.pop(job_id, None) is not None
+
+    def add(
+        self,
+        job_id: str,
+        *,
+        owner: str = "alice",
+        server: str = "",
+        notebook_class: str = "regular",
+        status: int = 1,
+        **attributes: Any,
+    ) -> None:
+        cluster, _, proc = job_id.partition(".")
+        self.ads[job_id] = {
+            "ClusterId": int(cluster),
+            "ProcId": int(proc),
+            "Owner": owner,
+            "AfhubServer": server,
+            "AfhubClass": notebook_class,
+            "JobStatus": status,
+            "QDate": 1000 + int(cluster),
+            **attributes,
+        }
+
+    def run(self, job_id: str, host: str = "slot1@notebooks@worker1.example.org") -> None:
+        self.ads[job_id].update(JobStatus=2, RemoteHost=host)
+
+    def hold(self, job_id: str, reason: str, code: int = 26) -> None:
+        self.ads[job_id].update(JobStatus=5, HoldReason=reason, HoldReasonCode=code)
+
+
+class Hub:
+    """Makes spawners on one database, as a hub does that is restarted now and then."""
+
+    def __init__(self, settings: Settings, pool: Pool) -> None:
+        NotebookSpawner.settings = settings
+        NotebookSpawner.pool = pool
+        self.db = orm.new_session_factory("sqlite://")()
+
+    def spawner(self, name: str = "alice", server: str = "", **options: str) -> NotebookSpawner:
+        user = self.db.query(orm.User).filter_by(name=name).one_or_none() or orm.User(name=name)
+        row = user.orm_spawners.get(server) or orm.Spawner(name=server, user=user)
+        self.db.add(row)
+        self.db.commit()
+        spawner = NotebookSpawner(
+            user=SimpleNamespace(name=name, url=f"/user/{name}/", escaped_name=name, settings={}),
+            orm_spawner=row,
+            hub=SimpleNamespace(
+                public_host="", api_url="http://127.0.0.1:8081/hub/api", base_url="/hub/", allowed_origin=""
+            ),
+            hub_connect_url=NotebookSpawner.settings.public_url,
+            oauth_client_id=f"jupyterhub-user-{name}",
+            cookie_options={"secure": True, "samesite": "Lax"},
+            api_token="" if row.state else "secret-token",
+            user_options=options,
+        )
+        spawner.load_state(row.state or {})
+        return spawner

@@ -1,0 +1,429 @@
+"""A notebook's life: started, found again, given up with a reason, and never lost because the schedd is silent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from afhub import spawner as spawner_module
+from afhub.refusals import StartRefused
+from afhub.spawner import NotebookSpawner
+from hub_fakes import FakeCondor, Hub
+
+SLOT = "slot1@notebooks@worker1.example.org"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spawner_module, "START_AGE_S", 0.02)
+    monkeypatch.setattr(spawner_module, "POLL_AGE_S", 0.0)
+    monkeypatch.setattr(spawner_module, "STOP_WAIT_S", 0.5)
+    monkeypatch.setattr("afhub.pool.PAUSE_S", 0.02)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(3):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def started(spawner: NotebookSpawner, condor: FakeCondor, port: int = 40123) -> str:
+    start = asyncio.ensure_future(spawner.start())
+    await until(lambda: spawner.job_id)
+    condor.run(spawner.job_id)
+    spawner.accept_port(port)
+    return await start
+
+
+def saved(spawner: NotebookSpawner) -> dict[str, Any]:
+    state: dict[str, Any] = spawner.orm_spawner.state
+    return state
+
+
+def test_the_address_is_the_jobs_machine_and_the_reported_port(hub: Hub, condor: FakeCondor) -> None:
+    spawner = hub.spawner()
+    assert asyncio.run(started(spawner, condor)) == "http://worker1.example.org:40123"
+    assert saved(spawner)["job_id"] == "1.0"
+    assert saved(spawner)["machine"] == "worker1.example.org"
+
+
+def test_the_job_id_is_saved_before_anything_runs(hub: Hub, condor: FakeCondor) -> None:
+    async def scenario() -> None:
+        spawner = hub.spawner()
+        start = asyncio.ensure_future(spawner.start())
+        await until(lambda: "job_id" in (saved(spawner) or {}))
+        assert condor.ads["1.0"]["JobStatus"] == 1
+        start.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_a_start_waits_for_both_port_and_running(hub: Hub, condor: FakeCondor) -> None:
+    async def scenario() -> None:
+        spawner = hub.spawner()
+        start = asyncio.ensure_future(spawner.start())
+        await until(lambda: spawner.job_id)
+        spawner.accept_port(40001)
+        await asyncio.sleep(0.15)
+        assert not start.done()
+        condor.run(spawner.job_id)
+        assert (await start).endswith(":40001")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"JobStatus": 5, "HoldReason": "disk trouble", "HoldReasonCode": 1},
+            "on hold and removed: disk trouble",
+        ),
+        ({"JobStatus": 5}, "no reason was given"),
+        ({"JobStatus": 3, "RemoveReason": "by an admin"}, "removed while it started: by an admin"),
+        (
+            {"JobStatus": 4, "ExitCode": 3},
+            "with code 3. Its log is in your home folder: ~/.local/state/afhub/",
+        ),
+        (None, "ended while it started"),
+        ({"JobStatus": 2, "RemoteHost": "slot1@not a host"}, "makes no sense"),
+    ],
+)
+def test_a_start_fails_at_once_with_the_reason(
+    hub: Hub, condor: FakeCondor, change: dict[str, Any] | None, words: str
+) -> None:
+    async def scenario() -> None:
+        spawner = hub.spawner()
+        start = asyncio.ensure_future(spawner.start())
+        await until(lambda: spawner.job_id)
+        if change is None:
+            condor.ads.clear()
+        else:
+            condor.ads[spawner.job_id].update(change)
+        with pytest.raises(StartRefused) as caught:
+            await asyncio.wait_for(start, 2)
+        assert words in caught.value.jupyterhub_message
+        await spawner.stop()
+        assert condor.ads == {}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("runs", "words"),
+    [(False, "No slot of class Regular became free"), (True, "worker1.example.org did not")],
+)
+def test_a_start_that_takes_too_long_says_what_it_waited_for(
+    hub: Hub, condor: FakeCondor, runs: bool, words: str
+) -> None:
+    async def scenario() -> None:
+        spawner = hub.spawner()
+        spawner.start_timeout = 1
+        start = asyncio.ensure_future(spawner.start())
+        await until(lambda: spawner.job_id)
+        if runs:
+            condor.run(spawner.job_id)
+        with pytest.raises(StartRefused) as caught:
+            await asyncio.wait_for(start, 2)
+        assert words in caught.value.jupyterhub_message
+
+    asyncio.run(scenario())
+
+
+def test_the_schedds_refusal_is_told(hub: Hub, condor: FakeCondor) -> None:
+    condor.refuses = "not more than 3 notebooks"
+    with pytest.raises(StartRefused, match="not more than 3 notebooks") as caught:
+        asyncio.run(hub.spawner().start())
+    assert caught.value.status_code == 403
+
+
+def test_no_start_while_the_schedd_is_silent(hub: Hub, condor: FakeCondor) -> None:
+    condor.silent = True
+    with pytest.raises(StartRefused) as caught:
+        asyncio.run(hub.spawner().start())
+    assert caught.value.status_code == 503
+    assert condor.submitted == []
+
+
+def test_a_schedd_that_falls_silent_only_delays_a_start(hub: Hub, condor: FakeCondor) -> None:
+    async def scenario() -> None:
+        spawner = hub.spawner()
+        start = asyncio.ensure_future(spawner.start())
+        await until(lambda: spawner.job_id)
+        condor.silent = True
+        await until(lambda: spawner._phase[0] == "unanswered")
+        condor.silent = False
+        condor.run(spawner.job_id)
+        spawner.accept_port(40001)
+        await asyncio.wait_for(start, 2)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("name", ["root", "daemon", "nobody", "stranger", "a b"])
+def test_accounts_that_may_not_are_refused_before_anything_is_submitted(
+    hub: Hub, condor: FakeCondor, name: str
+) -> None:
+    spawner = hub.spawner(name)
+    with pytest.raises(StartRefused) as caught:
+        asyncio.run(spawner._run_apply_user_options({}))
+    assert caught.value.status_code == 403
+    with pytest.raises(StartRefused):
+        asyncio.run(spawner.start())
+    assert condor.submitted == []
+
+
+@pytest.mark.parametrize(
+    "options", [{"memory": "1"}, {"notebook_class": "huge"}, {"notebook_class": ["regular"]}]
+)
+def test_other_options_are_refused_twice(hub: Hub, condor: FakeCondor, options: dict[str, Any]) -> None:
+    spawner = hub.spawner()
+    with pytest.raises(StartRefused) as caught:
+        asyncio.run(spawner._run_apply_user_options(options))
+    assert caught.value.status_code == 400
+    spawner.user_options = options
+    with pytest.raises(StartRefused):
+        asyncio.run(spawner.start())
+    assert condor.submitted == []
+
+
+def test_a_running_notebook_survives_a_silent_schedd(hub: Hub, condor: FakeCondor) -> None:
+    async def scenario() -> None:
+        spawner = hub.spawner()
+        await started(spawner, condor)
+        condor.silent = True
+        assert await spawner.poll() is None
+        condor.silent = False
+        await asyncio.sleep(0.03)
+        assert await spawner.poll() is None
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"JobStatus": 5, "HoldReason": "memory"},
+        {"JobStatus": 1},
+        {"JobStatus": 2, "RemoteHost": "slot1@other.example.org"},
+    ],
+)
+def test_a_job_out_of_reach_is_gone_and_removed(hub: Hub, condor: FakeCondor, change: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        spawner = hub.spawner()
+        await started(spawner, condor)
+        condor.ads["1.0"].update(change)
+        assert await spawner.poll() == 1
+        await until(lambda: not condor.ads)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("status", [2, 6, 7])
+def test_a_job_with_a_slot_runs(hub: Hub, condor: FakeCondor, status: int) -> None:
+    async def scenario() -> None:
+        spawner = hub.spawner()
+        await started(spawner, condor)
+        condor.ads["1.0"]["JobStatus"] = status
+        assert await spawner.poll() is None
+
+    asyncio.run(scenario())
+
+
+def test_a_job_id_used_again_for_another_is_not_ours(hub: Hub, condor: FakeCondor) -> None:
+    async def scenario() -> None:
+        spawner = hub.spawner()
+        await started(spawner, condor)
+        condor.add("1.0", owner="bob", status=2)
+        assert await spawner.poll() == 1
+        assert "1.0" in condor.ads
+
+    asyncio.run(scenario())
+
+
+def test_stop_removes_the_job(hub: Hub, condor: FakeCondor) -> None:
+    async def scenario() -> None:
+        spawner = hub.spawner()
+        await started(spawner, condor)
+        await spawner.stop()
+        assert condor.ads == {}
+        assert await spawner.poll() == 1
+
+    asyncio.run(scenario())
+
+
+def test_stop_is_made_up_for_when_the_schedd_answers_again(hub: Hub, condor: FakeCondor) -> None:
+    async def scenario() -> None:
+        spawner = hub.spawner()
+        await started(spawner, condor)
+        condor.silent = True
+        await spawner.stop()
+        spawner.clear_state()
+        condor.silent = False
+        await until(lambda: not condor.ads)
+
+    asyncio.run(scenario())
+
+
+def test_a_cancelled_start_leaves_no_job(hub: Hub, condor: FakeCondor) -> None:
+    async def scenario() -> None:
+        spawner = hub.spawner()
+        start = asyncio.ensure_future(spawner.start())
+        await until(lambda: "jobs" in condor.calls)
+        condor.delay_s = 0.05
+        await until(lambda: "submit" in condor.calls)
+        start.cancel()
+        await asyncio.wait([start])
+        assert await spawner.poll() is None
+        await spawner.stop()
+        assert len(condor.submitted) == 1
+        assert condor.ads == {}
+
+    asyncio.run(scenario())
+
+
+def test_a_submission_of_unknown_outcome_leaves_no_job(hub: Hub, condor: FakeCondor) -> None:
+    async def scenario() -> None:
+        spawner = hub.spawner()
+        condor.silent_calls = {"submit"}
+        with pytest.raises(StartRefused):
+            await spawner.start()
+        condor.silent = True
+        # The schedd had taken it all the same.
+        condor.add("9.0")
+        await spawner.stop()
+        condor.silent = False
+        await until(lambda: not condor.ads)
+
+    asyncio.run(scenario())
+
+
+def test_what_an_earlier_start_left_is_removed(hub: Hub, condor: FakeCondor) -> None:
+    condor.add("77.0", status=2)
+    condor.add("78.0", server="two", status=2)
+
+    async def scenario() -> None:
+        await started(hub.spawner(), condor)
+        await until(lambda: "77.0" not in condor.ads)
+        assert "78.0" in condor.ads
+
+    asyncio.run(scenario())
+
+
+def test_a_running_notebook_is_found_after_a_restart(hub: Hub, condor: FakeCondor) -> None:
+    async def scenario() -> None:
+        await started(hub.spawner(), condor)
+        again = hub.spawner()
+        assert await again.poll() is None
+        assert again._url() == "http://worker1.example.org:40123"
+        assert again.knows_token("secret-token")
+        assert not again.awaits_port
+
+    asyncio.run(scenario())
+
+
+def test_a_pending_start_is_finished_after_a_restart(hub: Hub, condor: FakeCondor) -> None:
+    async def scenario() -> None:
+        before = hub.spawner()
+        start = asyncio.ensure_future(before.start())
+        await until(lambda: "job_id" in (saved(before) or {}))
+        start.cancel()
+        again = hub.spawner()
+        again.server = None
+        assert await again.poll() is None
+        assert again.awaits_port
+        wait = asyncio.ensure_future(again._until_listening(again.settings.default_class))
+        condor.run("1.0")
+        again.accept_port(40999)
+        await wait
+        assert again._url() == "http://worker1.example.org:40999"
+
+    asyncio.run(scenario())
+
+
+def test_a_hub_killed_while_it_submitted_finds_the_job_by_its_owner(hub: Hub, condor: FakeCondor) -> None:
+    async def scenario() -> None:
+        before = hub.spawner()
+        before._submitting = True
+        before._token_hash = "x"
+        before._save_state()
+        condor.add("5.0")
+        condor.add("6.0", owner="bob")
+        again = hub.spawner()
+        assert await again.poll() is None
+        assert again.job_id == "5.0"
+        assert saved(again)["job_id"] == "5.0"
+
+    asyncio.run(scenario())
+
+
+def test_the_environment_holds_what_is_needed_and_no_secret_of_the_hub(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTERHUB_CRYPT_KEY", "hub-secret")
+    monkeypatch.setenv("CONFIGPROXY_AUTH_TOKEN", "hub-secret")
+    monkeypatch.setenv("PATH", "/hub/bin")
+    spawner = hub.spawner(notebook_class="large")
+    env = spawner.get_env()
+    assert env["JUPYTERHUB_API_URL"] == "https://hub.example.org/hub/api"
+    assert env["JUPYTERHUB_API_TOKEN"] == "secret-token"
+    assert env["JUPYTERHUB_COOKIE_OPTIONS"] == '{"secure": true, "samesite": "Lax"}'
+    assert env["MEM_LIMIT"] == str(20480 * 1024 * 1024)
+    assert env["CPU_LIMIT"] == "2"
+    assert env["AFHUB_CLASS"] == "large"
+    assert env["AFHUB_PORT_RANGE"] == "40000-40999"
+    assert env["AFHUB_RUNTIME_S"] == "21600"
+    assert env["JUPYTER_PATH"] == "/cvmfs/af.example.org/share/jupyter:/site/jupyter"
+    assert env["SITE_NOTE"] == 'it\'s a "site" value'
+    assert env["HOME"] == "/home/alice"
+    assert "PATH" not in env
+    assert "hub-secret" not in env.values()
+    assert {name for name in env if not name.startswith("JUPYTERHUB_")} <= {
+        "JPY_API_TOKEN",
+        "SITE_NOTE",
+        "JUPYTER_PATH",
+        "USER",
+        "LOGNAME",
+        "HOME",
+        "SHELL",
+        "MEM_LIMIT",
+        "CPU_LIMIT",
+        "AFHUB_CLASS",
+        "AFHUB_PORT_RANGE",
+        "AFHUB_RUNTIME_S",
+    }
+
+
+def test_progress_tells_what_goes_on(hub: Hub, condor: FakeCondor) -> None:
+    condor.slot_ads = [{"SlotType": "Static", "State": "Claimed", "AfhubClasses": "regular"}]
+    condor.add("50.0", owner="bob", QDate=10)
+
+    async def scenario() -> list[str]:
+        spawner = hub.spawner()
+        told: list[str] = []
+
+        async def listen() -> None:
+            nonlocal told
+            async for event in spawner.progress():
+                told += [event["message"]]
+
+        listener = asyncio.ensure_future(listen())
+        start = asyncio.ensure_future(spawner.start())
+        await until(lambda: any("place" in text for text in told))
+        condor.ads["1.0"].update(JobStatus=2, RemoteHost=SLOT)
+        await until(lambda: any("Starting" in text for text in told))
+        spawner.accept_port(40001)
+        await start
+        await asyncio.wait_for(listener, 2)
+        return told
+
+    told = asyncio.run(scenario())
+    assert told[0] == "Asking for a Regular notebook: 12 GB of memory, 1 core, up to 12 hours."
+    assert "In the queue of class Regular: place 2 of 2, 0 of 1 slots free." in told
+    assert told[-2:] == [
+        "Starting on worker1.example.org.",
+        "The server on worker1.example.org is up. Opening it.",
+    ]
