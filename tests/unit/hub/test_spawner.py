@@ -89,7 +89,6 @@ def test_a_start_waits_for_both_port_and_running(hub: Hub, condor: FakeCondor) -
             "with code 3. Its log is in your home folder: ~/.local/state/afhub/",
         ),
         (None, "ended while it started"),
-        ({"JobStatus": 2, "RemoteHost": "slot1@not a host"}, "makes no sense"),
     ],
 )
 def test_a_start_fails_at_once_with_the_reason(
@@ -108,6 +107,35 @@ def test_a_start_fails_at_once_with_the_reason(
         assert words in caught.value.jupyterhub_message
         await spawner.stop()
         assert condor.ads == {}
+
+    asyncio.run(scenario())
+
+
+def test_a_job_that_runs_before_the_schedd_says_where_is_waited_for(hub: Hub, condor: FakeCondor) -> None:
+    async def scenario() -> None:
+        spawner = hub.spawner()
+        start = asyncio.ensure_future(spawner.start())
+        await until(lambda: spawner.job_id)
+        spawner.accept_port(40001)
+        condor.ads[spawner.job_id]["JobStatus"] = 2
+        await asyncio.sleep(0.15)
+        assert not start.done()
+        condor.run(spawner.job_id)
+        assert (await asyncio.wait_for(start, 2)).endswith(":40001")
+
+    asyncio.run(scenario())
+
+
+def test_a_job_that_never_says_where_it_runs_is_given_up(hub: Hub, condor: FakeCondor) -> None:
+    async def scenario() -> None:
+        spawner = hub.spawner()
+        spawner.start_timeout = 1
+        start = asyncio.ensure_future(spawner.start())
+        await until(lambda: spawner.job_id)
+        spawner.accept_port(40001)
+        condor.ads[spawner.job_id].update({"JobStatus": 2, "RemoteHost": "slot1@not a host"})
+        with pytest.raises(StartRefused, match="makes no sense"):
+            await asyncio.wait_for(start, 2)
 
     asyncio.run(scenario())
 

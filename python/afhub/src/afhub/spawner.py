@@ -282,15 +282,17 @@ class NotebookSpawner(CondorSpawner):
                 job = self._own(snapshot.jobs.get(self.job_id))
                 self._fail_if_over(job)
                 if job is not None and job.status.runs:
-                    if not job.host:
-                        raise StartRefused("no_host", 500, reason=job.job_id)
+                    # The schedd says that a job runs a moment before it says where.
                     self._machine = job.host
-                    if self._port_known.is_set():
+                    if job.host and self._port_known.is_set():
                         return
-                    self._tell("starting", host=job.host)
+                    if job.host:
+                        self._tell("starting", host=job.host)
                 elif job is not None:
                     await self._tell_place(row, job, snapshot.place(job))
             if self.pool.clock() >= deadline:
+                if self._port_known.is_set() and not self._machine:
+                    raise StartRefused("no_host", 500, reason=self.job_id)
                 waited = words.duration(round(patience_s))
                 if self._machine:
                     raise StartRefused("slow", 500, host=self._machine, waited=waited, log=self._log_hint())
