@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# make test: lint, unit tests, then the whole stack on a mini-pool of its own (INSTANCE=test), which is removed at the end.
+# KEEP=1 leaves it, to look at what a test complains of.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=tools/lib.sh
+. tools/lib.sh
+
+export INSTANCE=test
+PATH=$PWD/.venv/bin:$PATH
+results=$PWD/test-results
+mkdir -p "$results"
+begin=$SECONDS
+
+title() { printf '\n== %s (at %d s)\n' "$1" $((SECONDS - begin)); }
+
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+cleanup() {
+  local code=$?
+  [ "$code" = 0 ] || docker/collect-logs.sh afhub-test "$results/logs" || true
+  if [ "${KEEP:-}" = 1 ]; then
+    say "KEEP=1: the mini-pool 'test' stays; remove it with 'make down INSTANCE=test'."
+  else
+    title "Remove the mini-pool of the tests"
+    docker/minipool.sh down || true
+  fi
+  printf '\n%d s in all.\n' $((SECONDS - begin))
+  exit "$code"
+}
+
+title "Tools"
+tools/venv.sh test
+title "Lint"
+tools/lint.sh
+title "Unit tests"
+python -m pytest tests/unit
+
+title "Container engine, browser and images"
+docker/engine.sh
+if ! command -v chromium >/dev/null; then
+  say "Installing Chromium for the browser tests."
+  as_root apt_install chromium
+fi
+docker/images.sh
+
+trap cleanup EXIT
+PORT=${PORT:-$(free_port)}
+export PORT
+title "Mini-pool: create, prepare, deploy, deploy again, look at every host"
+molecule --version
+for step in destroy create prepare converge idempotence; do
+  at=$SECONDS
+  molecule "$step" >"$results/molecule-$step.log" 2>&1 || {
+    grep -vE '^(ok|included|skipping): |^$' "$results/molecule-$step.log" | tail -n 60
+    die "molecule $step failed." "the whole output is in $results/molecule-$step.log"
+  }
+  printf '%-14s %4d s\n' "$step" $((SECONDS - at))
+done
+
+title "Tests on the running stack"
+python -m pytest tests/infra tests/contract tests/e2e
