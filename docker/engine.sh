@@ -31,7 +31,8 @@ if command -v docker >/dev/null && answers; then
   exit 0
 fi
 
-if command -v docker >/dev/null && docker info 2>&1 | grep -qi 'permission denied'; then
+said=$(command -v docker >/dev/null && docker info 2>&1 || true)
+if grep -qi 'permission denied' <<<"$said"; then
   die "the container engine runs, but $(id -un) may not use it." \
     "usermod -aG docker $(id -un) as root, then log in again; or run this as root"
 fi

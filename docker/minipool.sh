@@ -29,25 +29,14 @@ stage() {
   fi
 }
 
-has_room() {
-  local root free_gb
-  root=$(docker info --format '{{.DockerRootDir}}')
-  while [ ! -d "$root" ]; do root=$(dirname "$root"); done
-  free_gb=$(($(df --output=avail -k "$root" | tail -n 1) / 1024 / 1024))
-  if [ "$free_gb" -lt "${MINIPOOL_MIN_FREE_GB:-8}" ]; then
-    die "only $free_gb GB are free on the disk of $root; the mini-pool needs ${MINIPOOL_MIN_FREE_GB:-8} GB." \
-      "free some space there, for example with 'docker system prune'"
-  fi
-}
-
 case $command in
 up)
+  docker/check.sh
   mkdir -p .minipool
   : >"$log"
   say "Mini-pool '$instance': making it, or what is missing of it. Everything is logged in $log."
   stage "Tools of the control node (.venv)" tools/venv.sh deploy
   stage "Container engine" docker/engine.sh
-  has_room
   stage "Images (base, bare host, software tree)" docker/images.sh
   stage "Seven bare hosts" ansible-playbook docker/create.yml
   stage "Accounts and certificate of the site" ansible-playbook -i inventories/minipool docker/prepare.yml

@@ -29,5 +29,7 @@ rm -f .venv/.afhub-*
 # --clear: a half-made environment of an interrupted run is not worth mending.
 python3 -m venv --clear .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "requirements/$set_name.txt" 2>&1 |
-  { grep -v 'is ignored: it is neither a file nor a directory' || true; }
+  { grep -v 'is ignored: it is neither a file nor a directory' || true; } ||
+  die "the tools could not be installed from the Python package index." \
+    "check the network (and pip's own settings, 'pip config list'), then run this again"
 touch "$(stamp_of "$set_name")"

@@ -19,7 +19,7 @@ def before(pool: Minipool) -> dict[str, Any]:
 def test_the_job_of_before_still_runs_and_never_stopped(pool: Minipool, before: dict[str, Any]) -> None:
     _, cluster, start, where = before["job"].split()
     now = pool.check(
-        "batch", f"condor_q -all {cluster} -af JobStatus ClusterId JobStartDate RemoteHost NumJobStarts"
+        "batch", f"condor_q -all {cluster} -af JobStatus ClusterId JobStartDate RemoteHost NumShadowStarts"
     ).split()
     assert now == ["2", cluster, start, where, "1"]
 
