@@ -65,7 +65,9 @@ down)
   say "Mini-pool '$instance': removed. Images stay as a cache ('docker image rm afhub-host:trixie afhub-cvmfs afhub-base:trixie')."
   ;;
 status)
-  command -v docker >/dev/null && docker info >/dev/null 2>&1 || die "no container engine answers." "make up starts it"
+  if ! command -v docker >/dev/null || ! docker info >/dev/null 2>&1; then
+    die "no container engine answers." "make up starts it"
+  fi
   docker container inspect "$prefix-hub" >/dev/null 2>&1 || die "there is no mini-pool '$instance'." "make up"
   exec docker/status.sh "$prefix"
   ;;

@@ -64,7 +64,9 @@ def test_a_worker_offers_slots_but_neither_a_schedd_nor_a_master(pool: Minipool)
     advertise(pool, "worker1", "test-master", "UPDATE_MASTER_AD", "DaemonMaster")
     seen = advertised(pool)
     query = 'MyType="Query"\\nTargetType="Machine"\\nRequirements = Name == "test-slot"\\n'
-    pool.check("worker1", f"printf '{query}' | condor_advertise -pool {COLLECTOR} -tcp INVALIDATE_STARTD_ADS -")
+    pool.check(
+        "worker1", f"printf '{query}' | condor_advertise -pool {COLLECTOR} -tcp INVALIDATE_STARTD_ADS -"
+    )
     assert "test-slot" in seen and "test-schedd" not in seen and "test-master" not in seen
 
 

@@ -13,10 +13,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def run(*command: str, cwd: Path = ROOT, **environment: str) -> tuple[int, str]:
+def run(
+    *command: str, cwd: Path = ROOT, settings: dict[str, str] | None = None, **environment: str
+) -> tuple[int, str]:
+    """Runs a command of the repository with these settings in its environment; returns its code and its words."""
     done = subprocess.run(
         command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
-        env={**os.environ, "ANSIBLE_FORCE_COLOR": "0", **environment},
+        env={**os.environ, "ANSIBLE_FORCE_COLOR": "0", **(settings or {}), **environment},
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
 
@@ -56,7 +59,9 @@ def test_a_missing_network_is_told_when_the_tools_are_installed(checkout: Path) 
     )  # fmt: skip
     assert code == 1
     assert "could not be installed" in output and "check the network" in output
-    assert not list((checkout / ".venv").glob(".afhub-*")), "a half-made environment must not pass for a whole one"
+    assert not list((checkout / ".venv").glob(".afhub-*")), (
+        "a half-made environment must not pass for a whole one"
+    )
 
 
 def test_a_site_that_does_not_exist_is_told_with_those_that_do() -> None:
@@ -73,7 +78,7 @@ def test_a_site_that_does_not_exist_is_told_with_those_that_do() -> None:
     ],
 )
 def test_names_and_ports_that_are_none_are_refused(settings: dict[str, str], words: list[str]) -> None:
-    code, output = run("docker/check.sh", **settings)
+    code, output = run("docker/check.sh", settings=settings)
     assert code == 1
     assert all(word in output for word in words), output
 

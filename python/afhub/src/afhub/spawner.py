@@ -118,8 +118,8 @@ class NotebookSpawner(CondorSpawner):
             "AFHUB_CLASS": row.name,
             "AFHUB_PORT_RANGE": str(self.settings.notebook.port_range),
             "AFHUB_RUNTIME_S": str(row.runtime_s),
-            # Hub and notebooks have one origin, and a hub may have several names. Without a host of its own the notebook sends
-            # a browser to log in under the name by which it came.
+            # Hub and notebooks have one origin, and a hub may have several names. Without a host of its own
+            # the notebook sends a browser to log in under the name by which it came.
             "JUPYTERHUB_HOST": "",
         }
 
