@@ -122,9 +122,7 @@ class HubUser:
             headers={"Authorization": f"token {self.token}"}, verify=str(self.pool.ca_file), timeout=60, **options,
         )  # fmt: skip
 
-    def execute(
-        self, code: str, kernel: str = "python3", timeout_s: float = 120, server: str = ""
-    ) -> str:
+    def execute(self, code: str, kernel: str = "python3", timeout_s: float = 120, server: str = "") -> str:
         """Runs code in a new kernel; returns what it printed. Raises AssertionError with its traceback."""
         base = f"{server}/api/kernels".lstrip("/")
         started = self.notebook("POST", base, json={"name": kernel})
