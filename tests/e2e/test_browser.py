@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from minipool import ROOT, Minipool, wait_for
 
 EXAMPLE = "/cvmfs/af.example.org/examples/zmumu.ipynb"
+SHOWN_IN_DOCS = ("spawn-page", "notebook")
 SIZE = {"width": 1280, "height": 900}
 OPTIONS = [
     "--no-sandbox",
@@ -34,7 +35,7 @@ OPTIONS = [
 def keep_picture(page: Page, name: str) -> None:
     picture = page.screenshot()
     folders = [ROOT / "test-results"]
-    if os.environ.get("UPDATE_PICTURES") == "1":
+    if name in SHOWN_IN_DOCS and os.environ.get("UPDATE_PICTURES") == "1":
         folders.append(ROOT / "docs/images")
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)

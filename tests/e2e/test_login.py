@@ -92,6 +92,15 @@ def test_plain_http_leads_to_https(pool: Minipool) -> None:
     assert (answer["status"], answer["location"]) == (301, "https://hub.af.test/hub/login")
 
 
+@pytest.mark.parametrize("path", ["/", "/hub", "/hub/", "/user/alice/lab", "/no-such-page"])
+def test_a_browser_stays_with_the_name_and_port_that_it_was_given(pool: Minipool, path: str) -> None:
+    """The address that make up prints is not the hub's own name."""
+    answer = requests.get(f"{pool.url}{path}", verify=str(pool.ca_file), timeout=60, allow_redirects=False)
+    assert answer.is_redirect, answer.status_code
+    location = answer.headers["Location"]
+    assert location.startswith(("/", f"{pool.url}/")), location
+
+
 def test_a_browser_remembers_that_the_hub_speaks_https_alone(pool: Minipool) -> None:
     """For the hub's own name, which the worker reaches with a certificate that it trusts."""
     answer = asked(pool, "https://hub.af.test/hub/login")

@@ -68,6 +68,7 @@ def test_a_worker_offers_slots_but_neither_a_schedd_nor_a_master(pool: Minipool)
         "worker1", f"printf '{query}' | condor_advertise -pool {COLLECTOR} -tcp INVALIDATE_STARTD_ADS -"
     )
     assert "test-slot" in seen and "test-schedd" not in seen and "test-master" not in seen
+    assert "test-slot" not in advertised(pool), "the test should leave no slot behind"
 
 
 def test_a_daemon_without_a_token_or_with_one_of_another_pool_is_refused(pool: Minipool) -> None:
