@@ -8,7 +8,7 @@ PORT ?=
 SITE ?= inventories/minipool
 export INSTANCE PORT SITE CHECK LIMIT
 
-.PHONY: help up down status test lint unit bench deploy docs
+.PHONY: help up down status test lint unit deploy docs
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile

@@ -16,6 +16,17 @@ title() { printf '\n== %s (at %d s)\n' "$1" $((SECONDS - begin)); }
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
+# make down has to remove every container, network and volume that the mini-pool made.
+nothing_is_left() {
+  local left
+  left=$({
+    docker ps --all --format '{{.Names}}'
+    docker network ls --format '{{.Name}}'
+    docker volume ls --format '{{.Name}}'
+  } | grep "^afhub-$INSTANCE" || true)
+  [ -z "$left" ] || { say "ERROR: make down left these behind: $left"; return 1; }
+}
+
 cleanup() {
   local code=$?
   [ "$code" = 0 ] || docker/collect-logs.sh afhub-test "$results/logs" || true
@@ -23,7 +34,8 @@ cleanup() {
     say "KEEP=1: the mini-pool 'test' stays; remove it with 'make down INSTANCE=test'."
   else
     title "Remove the mini-pool of the tests"
-    docker/minipool.sh down || true
+    docker/minipool.sh down || code=1
+    nothing_is_left || code=1
   fi
   printf '\n%d s in all.\n' $((SECONDS - begin))
   exit "$code"
