@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from typing import Any
 
@@ -28,7 +27,7 @@ def test_a_notebook_stays_reachable_and_known(pool: Minipool, alices_notebook: H
     def knock() -> None:
         while not stop.is_set():
             answers[alice.notebook("GET", "api/status").status_code] += 1
-            time.sleep(0.1)
+            stop.wait(0.1)
 
     knocking = threading.Thread(target=knock)
     knocking.start()
