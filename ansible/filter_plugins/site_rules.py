@@ -38,6 +38,7 @@ PER_HOST_FACTS = {
 CLASS_NUMBERS = ("memory_limit_mb", "slot_memory_mb", "cores", "runtime_s", "slots_per_host")
 POSITIVE_FACTS = (
     "notebook_max_per_user",
+    "notebook_lease_s",
     "notebook_host_cores",
     "notebook_host_memory_mb",
     "cvmfs_quota_limit_mb",
