@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,7 +32,27 @@ def condor() -> FakeCondor:
 
 @pytest.fixture
 def pool(settings: Settings, condor: FakeCondor) -> Pool:
-    return Pool(settings, schedd=condor, collector=condor)
+    return Pool(settings, schedd=condor, collector=condor, event_log=condor)
+
+
+@pytest.fixture
+def followed_settings(data: dict[str, Any], condor: FakeCondor, tmp_path: Path) -> Settings:
+    """Settings of a hub whose schedd writes an event log."""
+    condor.log = tmp_path / "EventLog"
+    condor.log.touch()
+    data["condor"]["event_log"] = str(condor.log)
+    return parse(data)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits of the hub that would only slow tests down."""
+    monkeypatch.setattr("afhub.pool.WATCH_S", 0.01)
+    monkeypatch.setattr("afhub.pool.PAUSE_S", 0.02)
+    monkeypatch.setattr("afhub.spawner.WATCH_S", 0.01)
+    monkeypatch.setattr("afhub.spawner.START_AGE_S", 0.02)
+    monkeypatch.setattr("afhub.spawner.POLL_AGE_S", 0.0)
+    monkeypatch.setattr("afhub.spawner.STOP_WAIT_S", 0.5)
 
 
 @pytest.fixture
@@ -51,3 +72,11 @@ def known_accounts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 @pytest.fixture
 def hub(settings: Settings, pool: Pool, known_accounts: dict[str, int]) -> Hub:
     return Hub(settings, pool)
+
+
+@pytest.fixture
+def followed(
+    followed_settings: Settings, condor: FakeCondor, known_accounts: dict[str, int], quick: None
+) -> Hub:
+    """A hub that follows the event log."""
+    return Hub(followed_settings, Pool(followed_settings, schedd=condor, collector=condor, event_log=condor))

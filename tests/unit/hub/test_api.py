@@ -28,7 +28,7 @@ def test_a_port_in_range_is_taken(port: int) -> None:
     assert parse_report(json.dumps({"port": port}).encode(), RANGE) == port
 
 
-@effort(max_examples=1000, deadline=None)
+@effort(max_examples=500, deadline=None)
 @given(
     body=st.binary(max_size=80)
     | (SCALARS | st.lists(SCALARS) | st.dictionaries(st.sampled_from(["port", "ip", "x"]), SCALARS)).map(

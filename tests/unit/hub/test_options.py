@@ -43,7 +43,7 @@ def test_a_known_name_is_taken(settings: Settings) -> None:
     assert from_form(settings, {OPTION: ["large"], "_xsrf": ["token"]}) == {OPTION: "large"}
 
 
-@effort(max_examples=2000, deadline=None)
+@effort(max_examples=500, deadline=None)
 @given(options=OPTIONS)
 def test_everything_else_is_refused(settings: Settings, options: Any) -> None:
     try:
@@ -65,7 +65,7 @@ FORMS = st.dictionaries(
 )
 
 
-@effort(max_examples=2000, deadline=None)
+@effort(max_examples=500, deadline=None)
 @given(form=FORMS)
 def test_a_form_gives_one_known_name_or_nothing(settings: Settings, form: dict[str, list[str]]) -> None:
     fields = {key: values for key, values in form.items() if key != "_xsrf"}

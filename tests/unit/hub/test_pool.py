@@ -9,15 +9,7 @@ import pytest
 from afhub.condor import CondorUnreachable
 from afhub.pool import Pool
 from afhub.settings import Settings
-from hub_fakes import FakeCondor
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from hub_fakes import Clock, FakeCondor
 
 
 @pytest.fixture
@@ -27,7 +19,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def pool(settings: Settings, condor: FakeCondor, clock: Clock) -> Pool:
-    return Pool(settings, schedd=condor, collector=condor, clock=clock)
+    return Pool(settings, schedd=condor, collector=condor, event_log=condor, clock=clock)
 
 
 def test_a_thousand_notebooks_share_one_query(pool: Pool, condor: FakeCondor) -> None:

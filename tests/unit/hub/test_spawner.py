@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
 from typing import Any
 
 import pytest
 
-from afhub import spawner as spawner_module
-from afhub.refusals import StartRefused
-from afhub.spawner import NotebookSpawner
-from hub_fakes import FakeCondor, Hub
+from afhub.refusals import StartFailed, StartRefused
+from hub_fakes import FakeCondor, Hub, saved, started, until
 
 SLOT = "slot1@notebooks@worker1.example.org"
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spawner_module, "START_AGE_S", 0.02)
-    monkeypatch.setattr(spawner_module, "POLL_AGE_S", 0.0)
-    monkeypatch.setattr(spawner_module, "STOP_WAIT_S", 0.5)
-    monkeypatch.setattr("afhub.pool.PAUSE_S", 0.02)
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(3):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-async def started(spawner: NotebookSpawner, condor: FakeCondor, port: int = 40123) -> str:
-    start = asyncio.ensure_future(spawner.start())
-    await until(lambda: spawner.job_id)
-    condor.run(spawner.job_id)
-    spawner.accept_port(port)
-    return await start
-
-
-def saved(spawner: NotebookSpawner) -> dict[str, Any]:
-    state: dict[str, Any] = spawner.orm_spawner.state
-    return state
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def test_the_address_is_the_jobs_machine_and_the_reported_port(hub: Hub, condor: FakeCondor) -> None:
@@ -76,23 +50,17 @@ def test_a_start_waits_for_both_port_and_running(hub: Hub, condor: FakeCondor) -
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "key", "words"),
     [
-        (
-            {"JobStatus": 5, "HoldReason": "disk trouble", "HoldReasonCode": 1},
-            "on hold and removed: disk trouble",
-        ),
-        ({"JobStatus": 5}, "no reason was given"),
-        ({"JobStatus": 3, "RemoveReason": "by an admin"}, "removed while it started: by an admin"),
-        (
-            {"JobStatus": 4, "ExitCode": 3},
-            "with code 3. Its log is in your home folder: ~/.local/state/afhub/",
-        ),
-        (None, "ended while it started"),
+        ({"JobStatus": 5, "HoldReason": "no thanks", "HoldReasonCode": 1}, "held", "is: no thanks"),
+        ({"JobStatus": 5}, "failed", "no reason was given"),
+        ({"JobStatus": 3, "RemoveReason": "by an admin"}, "removed", "is: by an admin"),
+        ({"JobStatus": 4, "ExitCode": 3}, "ended", "with exit code 3"),
+        (None, "vanished", "no longer in the queue"),
     ],
 )
 def test_a_start_fails_at_once_with_the_reason(
-    hub: Hub, condor: FakeCondor, change: dict[str, Any] | None, words: str
+    hub: Hub, condor: FakeCondor, change: dict[str, Any] | None, key: str, words: str
 ) -> None:
     async def scenario() -> None:
         spawner = hub.spawner()
@@ -102,9 +70,11 @@ def test_a_start_fails_at_once_with_the_reason(
             condor.ads.clear()
         else:
             condor.ads[spawner.job_id].update(change)
-        with pytest.raises(StartRefused) as caught:
-            await asyncio.wait_for(start, 2)
+        with pytest.raises(StartFailed) as caught:
+            await asyncio.wait_for(start, 5)
         assert words in caught.value.jupyterhub_message
+        assert spawner.outcome == caught.value.outcome
+        assert (caught.value.outcome.key, caught.value.outcome.job_id) == (key, "1.0")
         await spawner.stop()
         assert condor.ads == {}
 
@@ -134,19 +104,24 @@ def test_a_job_that_never_says_where_it_runs_is_given_up(hub: Hub, condor: FakeC
         await until(lambda: spawner.job_id)
         spawner.accept_port(40001)
         condor.ads[spawner.job_id].update({"JobStatus": 2, "RemoteHost": "slot1@not a host"})
-        with pytest.raises(StartRefused, match="makes no sense"):
+        with pytest.raises(StartRefused, match="without a proper name"):
             await asyncio.wait_for(start, 2)
 
     asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(
-    ("runs", "words"),
-    [(False, "No slot of class Regular became free"), (True, "worker1.example.org did not")],
+    ("runs", "key", "words"),
+    [
+        (False, "no_slot", "all slots of class Regular were taken"),
+        (True, "slow", "worker1.example.org did not report"),
+    ],
 )
 def test_a_start_that_takes_too_long_says_what_it_waited_for(
-    hub: Hub, condor: FakeCondor, runs: bool, words: str
+    hub: Hub, condor: FakeCondor, runs: bool, key: str, words: str
 ) -> None:
+    condor.slot_ads = [{"SlotType": "Static", "State": "Claimed", "AfhubClasses": "regular"}]
+
     async def scenario() -> None:
         spawner = hub.spawner()
         spawner.start_timeout = 1
@@ -154,8 +129,9 @@ def test_a_start_that_takes_too_long_says_what_it_waited_for(
         await until(lambda: spawner.job_id)
         if runs:
             condor.run(spawner.job_id)
-        with pytest.raises(StartRefused) as caught:
-            await asyncio.wait_for(start, 2)
+        with pytest.raises(StartFailed) as caught:
+            await asyncio.wait_for(start, 3)
+        assert caught.value.outcome.key == key
         assert words in caught.value.jupyterhub_message
 
     asyncio.run(scenario())
@@ -354,20 +330,24 @@ def test_a_running_notebook_is_found_after_a_restart(hub: Hub, condor: FakeCondo
 
 
 def test_a_pending_start_is_finished_after_a_restart(hub: Hub, condor: FakeCondor) -> None:
+    condor.slot_ads = [{"SlotType": "Static", "State": "Claimed", "AfhubClasses": "regular"}]
+
     async def scenario() -> None:
         before = hub.spawner()
         start = asyncio.ensure_future(before.start())
         await until(lambda: "job_id" in (saved(before) or {}))
         start.cancel()
         again = hub.spawner()
-        again.server = None
-        assert await again.poll() is None
         assert again.awaits_port
-        wait = asyncio.ensure_future(again._until_listening(again.settings.default_class))
+        poll = asyncio.ensure_future(again.poll())
+        await until(lambda: "In the queue" in again._phase[1])
+        assert not poll.done()
         condor.run("1.0")
         again.accept_port(40999)
-        await wait
+        assert await asyncio.wait_for(poll, 5) is None
         assert again._url() == "http://worker1.example.org:40999"
+        assert saved(again)["machine"] == "worker1.example.org"
+        assert await again.poll() is None
 
     asyncio.run(scenario())
 
@@ -381,9 +361,29 @@ def test_a_hub_killed_while_it_submitted_finds_the_job_by_its_owner(hub: Hub, co
         condor.add("5.0")
         condor.add("6.0", owner="bob")
         again = hub.spawner()
-        assert await again.poll() is None
+        poll = asyncio.ensure_future(again.poll())
+        await until(lambda: again.job_id)
         assert again.job_id == "5.0"
         assert saved(again)["job_id"] == "5.0"
+        condor.run("5.0")
+        again.accept_port(40999)
+        assert await asyncio.wait_for(poll, 5) is None
+
+    asyncio.run(scenario())
+
+
+def test_a_request_that_never_reached_the_schedd_is_told_after_a_restart(
+    hub: Hub, condor: FakeCondor
+) -> None:
+    async def scenario() -> None:
+        before = hub.spawner()
+        before._submitting = True
+        before._token_hash = "x"
+        before._save_state()
+        again = hub.spawner()
+        assert await asyncio.wait_for(again.poll(), 5) == 1
+        assert again.outcome is not None
+        assert again.outcome.key == "interrupted"
 
     asyncio.run(scenario())
 
@@ -450,7 +450,10 @@ def test_progress_tells_what_goes_on(hub: Hub, condor: FakeCondor) -> None:
 
     told = asyncio.run(scenario())
     assert told[0] == "Asking for a Regular notebook: 12 GB of memory, 1 core, up to 12 hours."
-    assert "In the queue of class Regular: place 2 of 2, 0 of 1 slots free." in told
+    assert any(
+        re.fullmatch(r"In the queue of class Regular for .+: place 2 of 2, 1 of 1 slots taken\.", text)
+        for text in told
+    ), told
     assert told[-2:] == [
         "Starting on worker1.example.org.",
         "The server on worker1.example.org is up. Opening it.",

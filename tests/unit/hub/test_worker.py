@@ -102,6 +102,12 @@ class FakeCalls:
     def remove(self, job_id: str, reason: str) -> bool:
         raise RuntimeError("surprise")
 
+    def remove_by_force(self, job_id: str) -> bool:
+        return job_id == "1.0"
+
+    def events(self) -> list[dict[str, Any]]:
+        raise CondorUnreachable("the log can't be read")
+
 
 @pytest.mark.parametrize(
     ("request_line", "outcome"),
@@ -110,6 +116,8 @@ class FakeCalls:
         (["slots"], {"unreachable": "gone"}),
         (["submit", {}], {"refused": "no"}),
         (["remove", "1.0", "x"], {"unreachable": "RuntimeError: surprise"}),
+        (["remove_by_force", "1.0"], {"result": True}),
+        (["events"], {"unreachable": "the log can't be read"}),
         (["__init__"], {"refused": "no such call: __init__"}),
     ],
 )

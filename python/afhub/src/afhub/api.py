@@ -7,11 +7,11 @@ whose start is pending, and holds the port alone; where that server runs is read
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from jupyterhub.apihandlers import APIHandler
 from tornado.web import HTTPError
 
+from afhub.bodies import BodyError, read_json
 from afhub.settings import PortRange
 from afhub.spawner import NotebookSpawner
 
@@ -24,21 +24,14 @@ class ReportError(ValueError):
     """The body is not a port report."""
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ReportError("a key is given twice")
-    return found
-
-
 def parse_report(body: bytes, port_range: PortRange) -> int:
     """The port in ``{"port": N}``; raises :class:`ReportError` for everything else."""
     if len(body) > BODY_LIMIT:
         raise ReportError("the body is too long")
     try:
-        report = json.loads(body.decode("utf-8"), object_pairs_hook=_no_duplicates)
-    except (ValueError, RecursionError) as error:
-        raise ReportError("the body is not valid JSON") from error
+        report = read_json(body)
+    except BodyError as error:
+        raise ReportError(str(error)) from error
     if not isinstance(report, dict) or list(report) != ["port"]:
         raise ReportError('the body must be {"port": NUMBER}')
     port = report["port"]

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 from afhub import jobs
+from afhub.events import Event, parse_event
 from afhub.settings import Settings
 
 
@@ -34,6 +36,12 @@ class CondorCalls(Protocol):
 
     def remove(self, job_id: str, reason: str) -> bool:
         """Remove a job; False where the schedd has none with this id. Raises :class:`CondorRefused`."""
+
+    def remove_by_force(self, job_id: str) -> bool:
+        """Take a removed job off the queue without waiting for its node any longer; False where there is none."""
+
+    def events(self) -> list[dict[str, Any]]:
+        """What the event log got since the last call, as fields of :class:`afhub.events.Event`; all of it at first."""
 
     def slots(self) -> list[dict[str, Any]]:
         """Ads of all notebook slots, reduced to :data:`afhub.jobs.SLOT_PROJECTION`."""
@@ -61,6 +69,8 @@ class Condor:
         self._settings = settings
         self._schedd: Any = None
         self._record_made = False
+        self._log: Any = None
+        self._log_inode = 0
 
     def _connect(self) -> Any:
         """The schedd's client. The local address file is asked first: it needs no collector."""
@@ -126,12 +136,18 @@ class Condor:
         return f"{result.cluster()}.{result.first_proc()}"
 
     def remove(self, job_id: str, reason: str) -> bool:
+        # A plain text is dropped by the bindings; they take reason and code together.
+        return self._act(self._htcondor.JobAction.Remove, job_id, (reason, 0))
+
+    def remove_by_force(self, job_id: str) -> bool:
+        return self._act(self._htcondor.JobAction.RemoveX, job_id, ("Its node did not answer", 0))
+
+    def _act(self, action: Any, job_id: str, reason: tuple[str, int]) -> bool:
         if not jobs.JOB_ID.fullmatch(job_id):
             raise CondorRefused(f"{job_id!r} is no job id")
         schedd = self._connect()
         try:
-            # A plain text is dropped by the bindings; they take reason and code together.
-            result = schedd.act(self._htcondor.JobAction.Remove, job_id, (reason, 0))
+            result = schedd.act(action, job_id, reason)
         except self._errors as error:
             self._schedd = None
             raise CondorUnreachable(str(error)) from error
@@ -142,6 +158,37 @@ class Condor:
             raise CondorRefused(f"the schedd does not let the hub remove job {job_id}")
         return not result.get("TotalNotFound", 0)
 
+    def events(self) -> list[dict[str, Any]]:
+        path = self._settings.condor.event_log
+        if path is None:
+            return []
+        found: list[Event] = []
+        try:
+            if self._log is None:
+                for old in rotated(path):
+                    found += self._read(self._htcondor.JobEventLog(str(old)))
+            elif path.stat().st_ino != self._log_inode:
+                # The schedd began a new file: the rest of the old one is still open here.
+                found += self._read(self._log)
+                self._log = None
+            if self._log is None:
+                self._log_inode = path.stat().st_ino
+                self._log = self._htcondor.JobEventLog(str(path))
+            found += self._read(self._log)
+        except self._errors as error:
+            self._log = None
+            raise CondorUnreachable(f"{path}: {error}") from error
+        return [asdict(event) for event in found]
+
+    def _read(self, log: Any) -> list[Event]:
+        wanted = self._htcondor.JobEventType.JOB_AD_INFORMATION
+        found = (
+            parse_event({name: event.get(name) for name in event}, int(event.timestamp))
+            for event in log.events(stop_after=0)
+            if event.type == wanted
+        )
+        return [event for event in found if event is not None]
+
     def slots(self) -> list[dict[str, Any]]:
         try:
             ads = self._htcondor.Collector(self._settings.condor.collector).query(
@@ -150,6 +197,12 @@ class Condor:
         except self._errors as error:
             raise CondorUnreachable(str(error)) from error
         return [_plain(ad, jobs.SLOT_PROJECTION) for ad in ads]
+
+
+def rotated(path: Path) -> list[Path]:
+    """Older parts of an event log, the oldest first."""
+    older = [path.with_name(f"{path.name}.{number}") for number in range(9, 0, -1)]
+    return [part for part in [*older, path.with_name(f"{path.name}.old")] if part.exists()]
 
 
 def _plain(ad: Any, names: tuple[str, ...]) -> dict[str, Any]:

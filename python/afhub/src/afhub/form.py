@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from afhub import words
 from afhub.condor import CondorUnreachable
 from afhub.jobs import ClassSlots
 from afhub.options import OPTION
 from afhub.settings import NotebookClass, Settings
+from afhub.words import Words
 
 if TYPE_CHECKING:
     from afhub.spawner import NotebookSpawner
@@ -26,19 +26,18 @@ _environment = Environment(
 )
 
 
-def availability(slots: ClassSlots | None) -> tuple[str, str]:
+def availability(words: Words, slots: ClassSlots | None) -> tuple[str, str]:
     """State and text of a class's slots: state is free, busy, none or unknown."""
     if slots is None:
-        return "unknown", "free slots not known right now"
+        return "unknown", words("slots.unknown")
     if slots.total == 0:
-        return "none", "no machine offers this class right now"
-    if slots.free == 0:
-        return "busy", "all busy: you will wait"
-    return "free", f"{slots.free} of {slots.total} free"
+        return "none", words("slots.none")
+    state = "busy" if slots.free == 0 else "free"
+    return state, words.get(f"slots.{state}", free=slots.free, total=slots.total)
 
 
-def _card(row: NotebookClass, slots: ClassSlots | None) -> dict[str, Any]:
-    state, text = availability(slots)
+def _card(words: Words, row: NotebookClass, slots: ClassSlots | None) -> dict[str, Any]:
+    state, text = availability(words, slots)
     return {
         "name": row.name,
         "title": row.title,
@@ -51,12 +50,12 @@ def _card(row: NotebookClass, slots: ClassSlots | None) -> dict[str, Any]:
     }
 
 
-def render_form(settings: Settings, slots: Mapping[str, ClassSlots]) -> str:
+def render_form(settings: Settings, words: Words, slots: Mapping[str, ClassSlots]) -> str:
     """The form as HTML; everything from the settings is escaped."""
     return _environment.get_template("options_form.html").render(
         option=OPTION,
         default=settings.default_class.name,
-        cards=[_card(row, slots.get(row.name)) for row in settings.classes],
+        cards=[_card(words, row, slots.get(row.name)) for row in settings.classes],
     )
 
 
@@ -67,4 +66,4 @@ async def render(spawner: NotebookSpawner) -> str:
         slots = await asyncio.wait_for(spawner.pool.slots(), SLOTS_WAIT_S)
     except (CondorUnreachable, AsyncTimeoutError) as error:
         spawner.log.warning("The spawn page has no free slots to show: %r", error)
-    return render_form(spawner.settings, slots)
+    return render_form(spawner.settings, spawner.pool.words, slots)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from jupyterhub.app import JupyterHub
+
 from afhub import settings as settings_module
 from afhub.condor import use_tokens
-from afhub.handlers import install
+from afhub.handlers import CULLER, install
+from afhub.pages import Pages
 from afhub.pool import Pool
+from afhub.reconciler import Reconciler
 from afhub.settings import Settings, SettingsError
 from afhub.spawner import NotebookSpawner
+from afhub.waiting import until
 
-#: How often the hub looks at each notebook's state, in seconds. All of them share one query.
-POLL_INTERVAL_S = 10
+#: How often the hub looks at each notebook's state, in seconds, should the event log have told it nothing. All of
+#: them share one query.
+POLL_INTERVAL_S = 60
 CULL_INTERVAL_S = 300
 
 
@@ -35,6 +43,7 @@ def configure(c: Any, path: Path | str = settings_module.DEFAULT_PATH) -> Settin
     _login(c, settings)
     _notebooks(c, settings)
     _culler(c, settings)
+    _background(settings, NotebookSpawner.pool)
     return settings
 
 
@@ -67,6 +76,9 @@ def _network(c: Any, settings: Settings) -> None:
         "headers": {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"},
     }
     c.JupyterHub.template_paths = [str(files("afhub").joinpath("templates"))]
+    c.JupyterHub.template_vars = {
+        "afhub": lambda viewer: Pages(settings, NotebookSpawner.pool, "/hub/", viewer),
+    }
 
 
 def _state(c: Any, settings: Settings) -> None:
@@ -122,7 +134,7 @@ def _culler(c: Any, settings: Settings) -> None:
     """Stop notebooks that nobody used for a while. ``idle_timeout_s`` 0 switches it off."""
     if settings.limits.idle_timeout_s == 0:
         return
-    name = "idle-culler"
+    name = CULLER
     every = min(CULL_INTERVAL_S, max(10, settings.limits.idle_timeout_s // 2))
     c.JupyterHub.services = [
         {
@@ -145,3 +157,30 @@ def _culler(c: Any, settings: Settings) -> None:
             "services": [name],
         }
     ]
+
+
+#: Tasks of the hub's event loop; the loop itself holds them weakly.
+_tasks: set[asyncio.Task[None]] = set()
+
+
+def _background(settings: Settings, pool: Pool) -> None:
+    """Follow the event log and compare queue and database, as soon as this is a running hub."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        # The configuration is only looked at.
+        return
+    task = loop.create_task(_when_up(settings, pool))
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+async def _when_up(settings: Settings, pool: Pool) -> None:
+    await until(lambda: JupyterHub.initialized() and JupyterHub.instance().http_server is not None, 0.2)
+    app = JupyterHub.instance()
+    # Into the hub's own log, in its form.
+    logger = logging.getLogger("afhub")
+    logger.parent = app.log
+    logger.setLevel(app.log.level)
+    pool.watch()
+    await Reconciler(pool, lambda: app.db, lease_s=settings.condor.lease_s).run()

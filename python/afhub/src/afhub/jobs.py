@@ -29,6 +29,7 @@ PROJECTION: Final = (
     "QDate",
     "EnteredCurrentStatus",
     "NumJobStarts",
+    "LastRejMatchReason",
 )
 
 JOB_ID = re.compile(r"[1-9][0-9]{0,9}\.[0-9]{1,6}")
@@ -78,6 +79,7 @@ class Job:
     hold_code: int | None = None
     hold_subcode: int | None = None
     remove_reason: str = ""
+    no_match_reason: str = ""
 
 
 def _text(ad: Mapping[str, Any], name: str) -> str:
@@ -119,6 +121,7 @@ def parse_ad(ad: Mapping[str, Any]) -> Job | None:
         hold_code=_number(ad, "HoldReasonCode"),
         hold_subcode=_number(ad, "HoldReasonSubCode"),
         remove_reason=" ".join(_text(ad, "RemoveReason").split()),
+        no_match_reason=" ".join(_text(ad, "LastRejMatchReason").split()),
     )
 
 
@@ -183,7 +186,6 @@ def describe(
         "My.AfhubClass": classad_string(row.name),
         "My.AfhubServer": classad_string(server),
         "My.AfhubHub": classad_string(settings.hub_name),
-        "My.WantIOProxy": "true",
     }
 
 
@@ -209,12 +211,25 @@ def notebooks_of(hub_name: str) -> str:
     return f"AfhubHub =?= {classad_string(hub_name)}"
 
 
+#: What the schedd lets every notebook ask of a slot's disk, in KB.
+DISK_KB: Final = 1024
+
+
 @dataclass(frozen=True)
 class ClassSlots:
-    """Slots of one class: how many notebooks fit now, and how many on an empty pool."""
+    """Slots of one class: how many notebooks fit now, and how many on an empty pool.
+
+    ``obstacle`` names what keeps every slot from ever taking one, an entry of ``progress`` in the words:
+    ``no_machine``, ``draining`` or ``too_small``; for the last, ``requirement`` is cores, memory (MB) or disk
+    (KB), of which ``wanted`` is asked and ``largest`` is the most that a slot has.
+    """
 
     free: int
     total: int
+    obstacle: str = ""
+    requirement: str = ""
+    wanted: int = 0
+    largest: int = 0
 
 
 #: Attributes that the collector is asked for.
@@ -228,6 +243,8 @@ SLOT_PROJECTION: Final = (
     "Memory",
     "TotalSlotCpus",
     "TotalSlotMemory",
+    "TotalSlotDisk",
+    "Draining",
 )
 
 
@@ -237,10 +254,11 @@ def slots_by_class(settings: Settings, ads: Iterable[Mapping[str, Any]]) -> dict
     A static slot is free while unclaimed. A partitionable slot has room for as many notebooks as its free
     cores and memory (MB) hold; dynamic slots are part of it and not counted again.
     """
+    ads = list(ads)
     free = dict.fromkeys((row.name for row in settings.classes), 0)
     total = dict(free)
     for ad in ads:
-        offered = {name.strip() for name in _text(ad, "AfhubClasses").split(",")}
+        offered = _offered(ad)
         kind, state = _text(ad, "SlotType"), _text(ad, "State")
         if kind == "Dynamic":
             continue
@@ -254,7 +272,36 @@ def slots_by_class(settings: Settings, ads: Iterable[Mapping[str, Any]]) -> dict
             else:
                 total[row.name] += 1
                 free[row.name] += state == "Unclaimed"
-    return {name: ClassSlots(free=min(free[name], total[name]), total=total[name]) for name in total}
+    return {
+        row.name: ClassSlots(
+            min(free[row.name], total[row.name]),
+            total[row.name],
+            *_obstacle(row, [ad for ad in ads if row.name in _offered(ad)]),
+        )
+        for row in settings.classes
+    }
+
+
+def _offered(ad: Mapping[str, Any]) -> set[str]:
+    return {name.strip() for name in _text(ad, "AfhubClasses").split(",")}
+
+
+def _obstacle(row: NotebookClass, ads: list[Mapping[str, Any]]) -> tuple[str, str, int, int]:
+    """Why no slot that offers the class can ever take a notebook of it; empty texts where one can."""
+    whole = [ad for ad in ads if _text(ad, "SlotType") != "Dynamic"]
+    if not whole:
+        return "no_machine", "", 0, 0
+    for requirement, attribute, wanted in (
+        ("cores", "TotalSlotCpus", row.cores),
+        ("memory", "TotalSlotMemory", row.slot_memory_mb),
+        ("disk", "TotalSlotDisk", DISK_KB),
+    ):
+        largest = max(_number(ad, attribute) or 0 for ad in whole)
+        if largest < wanted and any(attribute in ad for ad in whole):
+            return "too_small", requirement, wanted, largest
+    if all(ad.get("Draining") is True for ad in whole):
+        return "draining", "", 0, 0
+    return "", "", 0, 0
 
 
 def _fitting(row: NotebookClass, cores: int | None, memory_mb: int | None) -> int:

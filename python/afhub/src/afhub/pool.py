@@ -1,7 +1,8 @@
 """The hub's view of the notebook pool, shared by all spawners.
 
-One query serves every notebook: whoever needs a state says how old it may be, and callers that wait at the
-same time share one flight. That the schedd does not answer is an answer of its own,
+One query serves every notebook, and it is made when the schedd's event log says that something changed, not
+every few seconds: whoever needs a state gets the last answer as long as nothing happened since. Callers that
+wait at the same time share one flight. That the schedd does not answer is an answer of its own,
 :class:`CondorUnreachable`; it is never mistaken for "the job is gone".
 """
 
@@ -11,27 +12,44 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from functools import cached_property
+from typing import Any, Generic, Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 from afhub.condor import CondorRefused, CondorUnreachable
+from afhub.events import Event, Trace, Traces
 from afhub.jobs import ClassSlots, Job, parse_ad, slots_by_class
+from afhub.outcomes import Explainer
 from afhub.settings import Settings
+from afhub.words import Words
 from afhub.worker import Caller, WorkerProcess
 
 log = logging.getLogger("afhub.pool")
 
 T = TypeVar("T")
 
-#: How old a state may be, in seconds: while someone waits for a start, and otherwise.
+#: How old a state may be, in seconds, where there is no event log: while someone waits for a start, and otherwise.
 START_AGE_S = 1.0
 POLL_AGE_S = 5.0
+#: How old a state may be, in seconds, while the event log says that nothing happened.
+QUIET_AGE_S = 60.0
+#: How long after an event the queue may still be changing, in seconds: the log is written first.
+SETTLE_S = 2.0
+#: How often the event log is looked at, in seconds. A look is one stat().
+WATCH_S = 0.2
 #: How old the numbers of free slots may be, in seconds.
 SLOTS_AGE_S = 4.0
 #: For how long nobody asks again after a daemon gave no answer, in seconds.
 PAUSE_S = 2.0
 #: How long a call may take, in seconds.
 CALL_TIMEOUT_S = 15.0
+
+
+class Listener(Protocol):
+    """A notebook that wants to know when the event log says something about its job."""
+
+    def job_changed(self, job_id: str) -> None:
+        """Called in the event loop; must not block."""
 
 
 class Shared(Generic[T]):
@@ -74,25 +92,38 @@ class Shared(Generic[T]):
             self._flight = None
 
 
-@dataclass(frozen=True)
 class Snapshot:
     """All notebooks of this hub at one moment."""
 
-    jobs: Mapping[str, Job]
+    def __init__(self, jobs: Mapping[str, Job]) -> None:
+        self.jobs = jobs
+
+    @cached_property
+    def _of(self) -> dict[tuple[str, str], list[Job]]:
+        found: dict[tuple[str, str], list[Job]] = {}
+        for job in self.jobs.values():
+            found.setdefault((job.owner, job.server), []).append(job)
+        return found
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, int]]:
+        waiting: dict[str, list[Job]] = {}
+        for job in self.jobs.values():
+            if job.status.waits:
+                waiting.setdefault(job.notebook_class, []).append(job)
+        places = {}
+        for line in waiting.values():
+            line.sort(key=lambda job: (job.queued_at, _order(job.job_id)))
+            places.update({job.job_id: (place, len(line)) for place, job in enumerate(line, 1)})
+        return places
 
     def of(self, owner: str, server: str) -> list[Job]:
         """The jobs of one user's server."""
-        return [job for job in self.jobs.values() if job.owner == owner and job.server == server]
+        return self._of.get((owner, server), [])
 
     def place(self, job: Job) -> tuple[int, int]:
-        """The job's place among those of its class that wait, and how many they are."""
-        waiting = sorted(
-            (other.queued_at, _order(other.job_id))
-            for other in self.jobs.values()
-            if other.notebook_class == job.notebook_class and other.status.waits
-        )
-        key = (job.queued_at, _order(job.job_id))
-        return sum(1 for other in waiting if other <= key), len(waiting)
+        """The job's place among those of its class that wait, and how many they are; zeros for one that does not."""
+        return self._places.get(job.job_id, (0, 0))
 
 
 def _order(job_id: str) -> tuple[int, ...]:
@@ -108,18 +139,28 @@ class Pool:
         *,
         schedd: Caller | None = None,
         collector: Caller | None = None,
+        event_log: Caller | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
         self.clock = clock
-        # Two processes: a collector that hangs must not hold up the schedd's answers.
+        self.words = Words(settings.words)
+        self.explainer = Explainer(settings, self.words)
+        # A process each: a collector that hangs must hold up neither the schedd's answers nor the events.
         self._schedd = schedd or WorkerProcess(settings, timeout_s=CALL_TIMEOUT_S)
         self._collector = collector or WorkerProcess(settings, timeout_s=CALL_TIMEOUT_S)
+        self._event_log = event_log or WorkerProcess(settings, timeout_s=CALL_TIMEOUT_S)
         self._jobs = Shared(self._fetch_jobs, clock)
         self._slots = Shared(self._fetch_slots, clock)
         self._doomed: dict[str, str] = {}
         self._doomed_servers: dict[tuple[str, str], str] = {}
         self._reaper: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._watching = self._warned = False
+        self._caught_up = asyncio.Event()
+        self._changed_at = float("-inf")
+        self._traces = Traces()
+        self._listeners: WeakValueDictionary[tuple[str, str], Listener] = WeakValueDictionary()
 
     async def _fetch_jobs(self) -> Snapshot:
         found = (parse_ad(ad) for ad in await self._schedd.call("jobs"))
@@ -128,13 +169,87 @@ class Pool:
     async def _fetch_slots(self) -> dict[str, ClassSlots]:
         return slots_by_class(self.settings, await self._collector.call("slots"))
 
+    # The event log
+
+    def listen(self, owner: str, server: str, listener: Listener) -> None:
+        """Tell a notebook what happens to its jobs, as long as it exists."""
+        self._listeners[owner, server] = listener
+
+    def trace(self, job_id: str, owner: str, server: str) -> Trace | None:
+        """What the event log says about a server's job; None where it says nothing."""
+        return self._traces.of(job_id, owner, server)
+
+    def watch(self) -> None:
+        """Follow the event log from now on. Doing so again changes nothing."""
+        if self._watcher is None and self.settings.condor.event_log is not None:
+            self._watcher = asyncio.ensure_future(self._watch())
+
+    async def caught_up(self, timeout_s: float) -> None:
+        """Wait, for so long at most, until what was in the event log at the hub's start is known."""
+        self.watch()
+        if self._watcher is not None:
+            await asyncio.wait([asyncio.ensure_future(self._caught_up.wait())], timeout=timeout_s)
+
+    async def _watch(self) -> None:
+        path = self.settings.condor.event_log
+        seen: tuple[int, int] | None = None
+        while path is not None:
+            pause_s = WATCH_S
+            try:
+                stat = path.stat()
+                if (now := (stat.st_ino, stat.st_size)) != seen:
+                    events = [Event.from_dict(data) for data in await self._event_log.call("events")]
+                    seen = now
+                    self._take_in(events)
+                self._note_watching(True, "")
+            except (OSError, CondorUnreachable, CondorRefused, TypeError) as error:
+                self._note_watching(False, str(error))
+                pause_s = PAUSE_S
+            await asyncio.sleep(pause_s)
+
+    def _note_watching(self, watching: bool, why: str) -> None:
+        if not watching and not self._warned:
+            log.warning("The event log can't be read, the schedd is asked more often: %s", why)
+        elif watching and not self._watching:
+            log.info("Following the event log")
+        self._watching, self._warned = watching, not watching
+        if watching:
+            self._caught_up.set()
+
+    def _take_in(self, events: list[Event]) -> None:
+        touched = self._traces.add(events)
+        if not events:
+            return
+        self._changed_at = self.clock()
+        for job_id in touched:
+            trace = self._traces.known.get(job_id)
+            listener = self._listeners.get((trace.owner, trace.server)) if trace is not None else None
+            if listener is not None:
+                listener.job_changed(job_id)
+
+    @property
+    def watching(self) -> bool:
+        """Whether the event log is followed; otherwise states come from queries alone."""
+        return self._watching
+
+    def _needed(self, max_age_s: float) -> float:
+        """When an answer must have been asked for to be new enough."""
+        now, settled = self.clock(), self._changed_at + SETTLE_S
+        if not self._watching or now < settled:
+            return now - max_age_s
+        return max(settled, now - QUIET_AGE_S)
+
+    # What HTCondor is asked
+
     async def jobs(self, *, max_age_s: float = POLL_AGE_S, newer_than: float = float("-inf")) -> Snapshot:
         """All notebooks; raises :class:`CondorUnreachable`.
 
         ``newer_than`` is a time on :attr:`clock`: an answer to a question that was asked before it is no
-        evidence.
+        evidence. ``max_age_s`` counts while something changes, or where there is no event log; after that an
+        answer holds until the next event.
         """
-        return await self._jobs.get(max(self.clock() - max_age_s, newer_than))
+        self.watch()
+        return await self._jobs.get(max(self._needed(max_age_s), newer_than))
 
     async def slots(self, *, max_age_s: float = SLOTS_AGE_S) -> Mapping[str, ClassSlots]:
         """Free and total slots per class; raises :class:`CondorUnreachable`."""
@@ -149,6 +264,10 @@ class Pool:
         """Remove a job; False where there is none. Raises as :meth:`submit` does."""
         self._doomed.pop(job_id, None)
         return bool(await self._schedd.call("remove", job_id, reason))
+
+    async def remove_by_force(self, job_id: str) -> bool:
+        """Take a removed job off the queue although its node does not answer. Raises as :meth:`submit` does."""
+        return bool(await self._schedd.call("remove_by_force", job_id))
 
     def doom(self, job_id: str, reason: str) -> None:
         """Remove a job as soon as the schedd answers, without anyone waiting for it."""
@@ -172,7 +291,7 @@ class Pool:
         if not self._doomed_servers:
             return
         try:
-            snapshot = await self.jobs(max_age_s=0)
+            snapshot = await self.jobs(newer_than=self.clock())
         except CondorUnreachable:
             return
         for owner, server in list(self._doomed_servers):
@@ -198,6 +317,7 @@ class Pool:
 
     async def close(self) -> None:
         """End the helper processes."""
-        if self._reaper is not None:
-            self._reaper.cancel()
-        await asyncio.gather(self._schedd.close(), self._collector.close())
+        for task in (self._reaper, self._watcher):
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(self._schedd.close(), self._collector.close(), self._event_log.close())

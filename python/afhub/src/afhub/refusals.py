@@ -1,20 +1,27 @@
-"""The error that carries a text for the user through JupyterHub's pages and API."""
+"""The errors that carry a text for the user through JupyterHub's pages and API."""
 
 from __future__ import annotations
 
 from jupyterhub.spawner import SpawnException
 
-from afhub.words import say
+from afhub.outcomes import Outcome
+from afhub.words import Words
 
 
 class StartRefused(SpawnException):
-    """A start that can't happen, with the reason in the user's words and the HTTP status that fits."""
+    """A request that is refused before anything is started, with the reason in the user's words."""
 
-    def __init__(self, key: str, status_code: int, *, detail: str = "", **values: object) -> None:
-        """``key`` is one of :data:`afhub.words.WORDS`; ``detail`` is for the hub's log only."""
-        text = say(key, **values)
-        super().__init__(
-            text, reason=key, log_message=f"{text} ({detail})" if detail else text, status_code=status_code
-        )
+    def __init__(self, text: str, reason: str, status_code: int, *, log_message: str = "") -> None:
+        super().__init__(text, reason=reason, log_message=log_message or text, status_code=status_code)
         # Read by JupyterHub where it shows why the last start failed.
         self.jupyterhub_message = text
+
+
+class StartFailed(StartRefused):
+    """A start that came to nothing; ``outcome`` is kept with the server."""
+
+    def __init__(self, words: Words, outcome: Outcome, status_code: int) -> None:
+        what = words(f"outcome.{outcome.key}.what", **outcome.values)
+        then = words(f"outcome.{outcome.key}.next", **outcome.values)
+        super().__init__(f"{what} {then}", outcome.key, status_code, log_message=f"{what} {outcome.facts}")
+        self.outcome = outcome

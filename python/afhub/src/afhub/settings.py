@@ -14,6 +14,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from afhub import words
+
 DEFAULT_PATH = Path("/etc/afhub/hub/settings.json")
 
 CLASS_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
@@ -94,11 +96,17 @@ class Bind(Model):
 
 
 class Condor(Model):
-    """The schedd that notebooks are submitted to and the collector that knows their slots."""
+    """The schedd that notebooks are submitted to and the collector that knows their slots.
+
+    ``event_log`` is the file into which the schedd writes what happens to jobs; without it the hub asks the schedd
+    more often and knows fewer reasons. ``lease_s`` is how long HTCondor goes on trying to reach a node.
+    """
 
     schedd: str
     collector: str
     tokens_dir: Path
+    event_log: Path | None = None
+    lease_s: Positive = 1200
 
     @field_validator("schedd")
     @classmethod
@@ -209,6 +217,13 @@ class Settings(Model):
     notebook: Notebook
     login: Login = Field(default_factory=Login)
     limits: Limits = Field(default_factory=Limits)
+    words: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("words")
+    @classmethod
+    def _words(cls, value: dict[str, Any]) -> dict[str, Any]:
+        words.check(value)
+        return value
 
     @field_validator("hub_name")
     @classmethod

@@ -5,31 +5,61 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import time
 from asyncio.exceptions import TimeoutError as AsyncTimeoutError
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, ClassVar
 
 from batchspawner import CondorSpawner
+from jupyterhub import orm
+from jupyterhub.app import JupyterHub
 from jupyterhub.utils import url_path_join
+from pydantic import ValidationError
 from sqlalchemy.orm import object_session
 from traitlets import default
 
-from afhub import form, words
+from afhub import form
 from afhub.accounts import AccountRefused, admitted
 from afhub.condor import CondorRefused, CondorUnreachable
-from afhub.jobs import Job, JobStatus, describe
+from afhub.events import Trace
+from afhub.jobs import ClassSlots, Job, JobStatus, describe
 from afhub.options import OptionsError, chosen_class, from_form
-from afhub.pool import POLL_AGE_S, START_AGE_S, Pool
-from afhub.refusals import StartRefused
+from afhub.outcomes import Outcome, log_hint
+from afhub.pool import POLL_AGE_S, START_AGE_S, WATCH_S, Pool
+from afhub.refusals import StartFailed, StartRefused
 from afhub.settings import NotebookClass, Settings
+from afhub.waiting import until
+from afhub.words import Words
 
 #: How long stop() waits until the schedd has let go of the job, in seconds. SIGTERM comes first.
 STOP_WAIT_S = 30.0
 #: What poll() returns for a notebook that is no more.
 GONE = 1
+#: How often the words of a start that waits are renewed, in seconds: while someone reads them, and otherwise.
+READ_S = 4.0
+UNREAD_S = 30.0
+#: How long a hub that restarted waits at most for the event log of the time before, in seconds.
+CATCH_UP_S = 15.0
+
+#: After so many seconds in the queue beside free slots, HTCondor's own word about the match is shown.
+UNMATCHED_S = 20
+
+_PERCENT = {"asking": 10, "found": 20, "starting": 55, "listening": 90, "failed": 100}
 
 # From JupyterHub's own variables; everything else it would pass on is left out.
 _FROM_JUPYTERHUB = ("JUPYTERHUB_", "JPY_API_TOKEN")
+
+
+def outcome_in(state: Mapping[str, Any] | None) -> Outcome | None:
+    """The outcome in a server's state; None where there is none, or one that this version does not know."""
+    try:
+        return Outcome.model_validate(state["outcome"]) if state and state.get("outcome") else None
+    except ValidationError:
+        return None
+
+
+def _kilobytes(words: Words) -> Callable[[int], str]:
+    return lambda kilobytes: words.memory(kilobytes // 1024)
 
 
 def token_hash(token: str) -> str:
@@ -50,9 +80,21 @@ class NotebookSpawner(CondorSpawner):
         self._submission: asyncio.Future[str] | None = None
         self._submitted_at = float("-inf")
         self._adopted = False
+        self._adoption: asyncio.Task[int | None] | None = None
+        self._routing: asyncio.Task[None] | None = None
         self._phase = ("", "")
         self._news = asyncio.Event()
+        self._readers = 0
+        self._wake = asyncio.Event()
         self._port_known: asyncio.Event | None = None
+        self._token_row = ""
+        self._gone = False
+        self._notifying: asyncio.Task[Any] | None = None
+        self.outcome: Outcome | None = None
+        #: Set by who stops a notebook for another reason than its owner's wish.
+        self.stopped_because: Outcome | None = None
+        #: Set when the start is cancelled.
+        self.cancelled = False
         super().__init__(**kwargs)
 
     # What users may ask for
@@ -69,7 +111,7 @@ class NotebookSpawner(CondorSpawner):
         try:
             return from_form(self.settings, form_data)
         except OptionsError as error:
-            raise StartRefused("options", 400, reason=error) from error
+            raise StartRefused(self.pool.words("refusal.options", reason=error), "options", 400) from error
 
     @default("apply_user_options")
     def _apply_user_options_default(self) -> Any:
@@ -80,12 +122,20 @@ class NotebookSpawner(CondorSpawner):
         try:
             row = chosen_class(self.settings, user_options)
         except OptionsError as error:
-            raise StartRefused("options", 400, reason=error) from error
+            raise StartRefused(self.pool.words("refusal.options", reason=error), "options", 400) from error
         try:
             admitted(self.settings, self.user.name)
         except AccountRefused as error:
-            raise StartRefused("account", 403, reason=error) from error
+            raise StartRefused(self.pool.words("refusal.account", reason=error), "account", 403) from error
         return row
+
+    @property
+    def row(self) -> NotebookClass | None:
+        """The class of this notebook; None where it is no longer in the settings."""
+        try:
+            return chosen_class(self.settings, self.user_options)
+        except OptionsError:
+            return None
 
     # What the notebook gets
 
@@ -131,7 +181,9 @@ class NotebookSpawner(CondorSpawner):
             "machine": self._machine,
             "port": self.port,
             "token_hash": self._token_hash,
+            "token_row": self._token_row,
             "submitting": self._submitting,
+            "outcome": self.outcome.model_dump() if self.outcome else None,
         }
         return {name: value for name, value in state.items() if value}
 
@@ -139,16 +191,21 @@ class NotebookSpawner(CondorSpawner):
         super().load_state(state)
         self._machine = state.get("machine", "")
         self._token_hash = state.get("token_hash", "")
+        self._token_row = state.get("token_row", "")
         self._submitting = state.get("submitting", False)
         self.port = state.get("port", 0)
+        self.outcome = outcome_in(state)
         self._adopted = bool(self.job_id or self._submitting) and not self._listening
         if self._adopted:
             self._port_known = asyncio.Event()
+        self.pool.listen(self.user.name, self.name, self)
 
     def clear_state(self) -> None:
+        """Forget the job. What became of it is kept until the next start."""
         super().clear_state()
+        self._revoke_token()
         self._machine = self._token_hash = ""
-        self._submitting = self._adopted = False
+        self._submitting = self._adopted = self._gone = False
         self._port_known = None
         self.port = 0
 
@@ -157,6 +214,23 @@ class NotebookSpawner(CondorSpawner):
         self.orm_spawner.state = self.get_state()
         session = object_session(self.orm_spawner)
         if session is not None:
+            session.commit()
+
+    def _note_token(self) -> None:
+        """Know the API token's row: a hub that restarted has no token to find it by."""
+        session = object_session(self.orm_spawner)
+        found = orm.APIToken.find(session, self.api_token) if session is not None and self.api_token else None
+        self._token_row = found.hashed if found is not None else ""
+
+    def _revoke_token(self) -> None:
+        """Take the API token away from a notebook that is over; JupyterHub does so only if it did not restart."""
+        session, hashed, self._token_row = object_session(self.orm_spawner), self._token_row, ""
+        if session is None or not hashed:
+            return
+        # Not by its number: a database may give that again.
+        token = session.query(orm.APIToken).filter_by(hashed=hashed).one_or_none()
+        if token is not None:
+            session.delete(token)
             session.commit()
 
     @property
@@ -185,21 +259,25 @@ class NotebookSpawner(CondorSpawner):
         self.port = port
         self._port_known.set()
         self._save_state()
-        self._news.set()
+        self._wake.set()
 
     # Start
 
     async def start(self) -> str:
         """Submit the job and return the server's address once it listens.
 
-        Raises :class:`StartRefused` with the reason as soon as there is one. Whatever ends the start early,
+        Raises :class:`StartFailed` with the reason as soon as there is one. Whatever ends the start early,
         JupyterHub calls :meth:`stop` then, which removes the job.
         """
         row = self.admit(self.user_options)
+        self.outcome = self.stopped_because = None
+        self.cancelled = False
         self.port = 0
         self._machine = ""
         self._token_hash = token_hash(self.api_token)
+        self._note_token()
         self._port_known = asyncio.Event()
+        words = self.pool.words
         self._tell(
             "asking",
             title=row.title,
@@ -207,25 +285,64 @@ class NotebookSpawner(CondorSpawner):
             cores=words.cores(row.cores),
             hours=words.duration(row.runtime_s),
         )
+        self.pool.listen(self.user.name, self.name, self)
+        try:
+            await self._start(row)
+        except StartFailed as failure:
+            self.outcome = failure.outcome
+            self._tell("failed")
+            raise
+        # An answer from before this moment may still say that the job waits.
+        self._submitted_at = self.pool.clock()
+        self._tell("listening", host=self._machine)
+        self._save_state()
+        return self._url()
+
+    async def _start(self, row: NotebookClass) -> None:
         try:
             description = describe(
                 self.settings, owner=self.user.name, server=self.name, row=row, environment=self.get_env()
             )
         except ValueError as error:
-            raise StartRefused("environment", 500, reason=error) from error
+            raise self._failure("description", 500, reason=str(error)) from error
         await self._remove_leftovers()
         await self._submit(description)
         await self._until_listening(row)
-        self._tell("listening", host=self._machine)
-        self._save_state()
-        return self._url()
+
+    @property
+    def start_failure(self) -> StartRefused | None:
+        """Why the last start failed; None where it did not, or for no reason of ours."""
+        start = self._spawn_future
+        failure = start.exception() if start is not None and start.done() and not start.cancelled() else None
+        return failure if isinstance(failure, StartRefused) else None
+
+    def common_values(self) -> dict[str, object]:
+        """What the words of every outcome may use."""
+        row = self.row
+        return {
+            "title": row.title if row else "",
+            "server": self.name or "default",
+            "job": self.job_id,
+            "host": self._machine,
+            "log": log_hint(self.name, self.job_id),
+            "reason": self.pool.words("no_reason"),
+        }
+
+    def _failure(self, key: str, status: int, *, detail: str = "", **values: object) -> StartFailed:
+        outcome = Outcome.make(
+            key,
+            {**self.common_values(), **values},
+            job_id=self.job_id,
+            facts={"JobId": self.job_id, "Detail": detail},
+        )
+        return StartFailed(self.pool.words, outcome, status)
 
     async def _remove_leftovers(self) -> None:
         """A server has one job: whatever an earlier hub left of it goes first."""
         try:
             snapshot = await self.pool.jobs(max_age_s=START_AGE_S)
         except CondorUnreachable as error:
-            raise StartRefused("unreachable", 503, detail=str(error)) from error
+            raise self._failure("unreachable", 503, detail=str(error)) from error
         self.pool.spare_server(self.user.name, self.name)
         for job in snapshot.of(self.user.name, self.name):
             if job.status is not JobStatus.REMOVED:
@@ -233,7 +350,6 @@ class NotebookSpawner(CondorSpawner):
                 self.pool.doom(job.job_id, "The notebook is started anew")
 
     async def _submit(self, description: Mapping[str, str]) -> None:
-        self._submitted_at = self.pool.clock()
         self._submitting = True
         self._save_state()
         # A cancelled start must still learn the job's id, or nobody could remove the job.
@@ -242,12 +358,14 @@ class NotebookSpawner(CondorSpawner):
         try:
             await asyncio.shield(self._submission)
         except CondorUnreachable as error:
-            raise StartRefused("unreachable", 503, detail=str(error)) from error
+            raise self._failure("unreachable", 503, detail=str(error)) from error
         except CondorRefused as error:
-            raise StartRefused("refused", 403, reason=error) from error
+            raise self._failure("refused", 403, reason=str(error)) from error
         self.log.info("Submitted job %s for %s", self.job_id, self._log_name)
 
     def _submitted(self, submission: asyncio.Future[str]) -> None:
+        # An answer that was asked for before this moment says nothing about the job.
+        self._submitted_at = self.pool.clock()
         if submission.cancelled():
             return
         error = submission.exception()
@@ -258,55 +376,86 @@ class NotebookSpawner(CondorSpawner):
             self._submitting = False
         self._save_state()
 
+    def _trace(self) -> Trace | None:
+        """What the event log says about the job."""
+        return self.pool.trace(self.job_id, self.user.name, self.name) if self.job_id else None
+
     async def _until_listening(self, row: NotebookClass) -> None:
         """Wait until the job runs and its server reported a port.
 
         Ends a little before JupyterHub's own timeout, which would give the user no reason.
         """
         if self._port_known is None:
-            raise StartRefused("gone", 500, log=self._log_hint())
-        newer_than = self._submitted_at
+            raise self._failure("interrupted", 500)
         patience_s = max(self.start_timeout - 5.0, self.start_timeout / 2)
         deadline = self.pool.clock() + patience_s
+        slots: ClassSlots | None = None
         while True:
-            if self._port_known.is_set():
-                newer_than = max(newer_than, self.pool.clock() - 0.05)
-            try:
-                snapshot = await self.pool.jobs(max_age_s=START_AGE_S, newer_than=newer_than)
-            except CondorUnreachable as error:
-                self.log.warning("Schedd gives no answer while %s starts: %s", self._log_name, error)
-                self._tell("unanswered")
+            self._wake.clear()
+            trace = self._trace()
+            if trace is not None and (trace.ended or trace.held or trace.left):
+                raise await self._start_over(None)
+            if trace is not None and trace.started and trace.host:
+                # The event log knows it first, and says where.
+                self._machine = trace.host
             else:
-                if not self.job_id:
-                    self._found_again(snapshot.of(self.user.name, self.name))
-                job = self._own(snapshot.jobs.get(self.job_id))
-                self._fail_if_over(job)
-                if job is not None and job.status.runs:
-                    # The schedd says that a job runs a moment before it says where.
-                    self._machine = job.host
-                    if job.host and self._port_known.is_set():
-                        return
-                    if job.host:
-                        self._tell("starting", host=job.host)
-                elif job is not None:
-                    await self._tell_place(row, job, snapshot.place(job))
-            if self.pool.clock() >= deadline:
-                if self._port_known.is_set() and not self._machine:
-                    raise StartRefused("no_host", 500, reason=self.job_id)
-                waited = words.duration(round(patience_s))
-                if self._machine:
-                    raise StartRefused("slow", 500, host=self._machine, waited=waited, log=self._log_hint())
-                raise StartRefused("no_slot", 503, title=row.title, waited=waited)
-            await self._wait_for_news(START_AGE_S)
+                slots = await self._look(row)
+            if self._machine and self._port_known.is_set():
+                return
+            if self._machine:
+                self._tell("starting", host=self._machine)
+            left_s = deadline - self.pool.clock()
+            if left_s <= 0:
+                raise self._too_late(row, slots, patience_s)
+            await self._wait_for_news(left_s)
 
-    async def _wait_for_news(self, seconds: float) -> None:
-        """Wait for the port report, at most so long."""
-        if self._port_known is None or self._port_known.is_set():
-            # The port is there before the schedd says "running": only the schedd's word is missing.
-            await asyncio.sleep(0.1)
-            return
+    async def _look(self, row: NotebookClass) -> ClassSlots | None:
+        """Ask the queue about the job, and tell the user; returns the class's slots where they are known."""
         try:
-            await asyncio.wait_for(self._port_known.wait(), seconds)
+            snapshot = await self.pool.jobs(max_age_s=START_AGE_S, newer_than=self._submitted_at)
+        except CondorUnreachable as error:
+            self.log.warning("Schedd gives no answer while %s starts: %s", self._log_name, error)
+            self._tell("unanswered")
+            return None
+        if not self.job_id and self._found_again(snapshot.of(self.user.name, self.name)) is not None:
+            raise self._failure("interrupted", 500)
+        job = self._own(snapshot.jobs.get(self.job_id))
+        if job is None or not (job.status.waits or job.status.runs) or (job.status.waits and self._machine):
+            raise await self._start_over(job)
+        if job.status.runs:
+            # The schedd says that a job runs a moment before it says where.
+            self._machine = job.host or self._machine
+            return None
+        return await self._tell_place(row, job, snapshot.place(job))
+
+    async def _start_over(self, job: Job | None) -> StartFailed:
+        return StartFailed(self.pool.words, await self._why_over(job), 500)
+
+    def _too_late(self, row: NotebookClass, slots: ClassSlots | None, patience_s: float) -> StartFailed:
+        waited = self.pool.words.duration(round(patience_s))
+        if self._machine:
+            return self._failure("slow", 500, host=self._machine, waited=waited)
+        if self.awaits_port is False:
+            # Its port came, so it runs, but the name of its machine is none.
+            return self._failure(
+                "failed", 500, reason=f"job {self.job_id} runs on a machine without a proper name"
+            )
+        if slots is not None and slots.obstacle:
+            self._tell_obstacle(row, slots)
+            return self._failure("no_match", 503, reason=self._phase[1], detail=slots.obstacle)
+        return self._failure("no_slot", 503, title=row.title, waited=waited)
+
+    async def _wait_for_news(self, left_s: float) -> None:
+        """Wait for the port report or an event of the job, at most so long."""
+        if self._port_known is not None and self._port_known.is_set():
+            # The port is there before the schedd says "running": only the schedd's word is missing.
+            seconds = 0.1
+        elif not self.pool.watching:
+            seconds = START_AGE_S
+        else:
+            seconds = READ_S if self._readers else UNREAD_S
+        try:
+            await asyncio.wait_for(self._wake.wait(), min(seconds, max(left_s, 0.01)))
         except AsyncTimeoutError:
             return
 
@@ -316,84 +465,153 @@ class NotebookSpawner(CondorSpawner):
             return None
         return job
 
-    def _fail_if_over(self, job: Job | None) -> None:
-        reason = words.say("no_reason")
-        if job is None:
-            raise StartRefused("gone", 500, log=self._log_hint())
-        if job.status is JobStatus.HELD:
-            raise StartRefused(
-                "held",
-                500,
-                reason=job.hold_reason or reason,
-                detail=f"job {job.job_id}, code {job.hold_code}.{job.hold_subcode}",
-            )
-        if job.status is JobStatus.REMOVED:
-            raise StartRefused("removed", 500, reason=job.remove_reason or reason, detail=f"job {job.job_id}")
-        if job.status is JobStatus.COMPLETED:
-            code = "" if job.exit_code is None else f" with code {job.exit_code}"
-            raise StartRefused("completed", 500, code=code, log=self._log_hint(), detail=f"job {job.job_id}")
-        if job.status.waits and self._machine:
-            raise StartRefused("requeued", 500, detail=f"job {job.job_id} left {self._machine}")
-
-    def _log_hint(self) -> str:
-        return f"~/.local/state/afhub/{self.name or 'default'}-{self.job_id.partition('.')[0]}.log"
-
     def _url(self) -> str:
         return f"http://{self._machine}:{self.port}"
 
     async def get_url(self) -> str:
-        """The server's address; asked by a hub that restarted.
-
-        A start that was pending then is finished here. JupyterHub would stumble over an exception, so a
-        start that fails gives the address it has; nothing answers there, and JupyterHub stops the notebook.
-        """
-        if self._adopted and not self._listening:
-            try:
-                row = self.admit(self.user_options)
-                await asyncio.wait_for(self._until_listening(row), self.start_timeout)
-            except (StartRefused, AsyncTimeoutError) as error:
-                self.log.warning(
-                    "The start of %s, pending at the hub's restart, failed: %s", self._log_name, error
-                )
-                return str(self.server.url)
-            self._save_state()
+        """The server's address; asked by a hub that restarted."""
         self._adopted = False
+        # JupyterHub waits for the server next, and says so only when it started it itself.
+        self._waiting_for_response = True
         if self._listening:
             return str(url_path_join(self._url(), self.server.base_url))
         return str(self.server.url)
 
+    # A start that was pending when the hub was restarted
+
+    async def _finish_start(self) -> int | None:
+        """Wait until the notebook of an earlier hub listens; None when it does, otherwise it is gone."""
+        if self._adoption is None:
+            self._adoption = asyncio.ensure_future(self._adopt())
+        await asyncio.wait([self._adoption])
+        return GONE if self._adoption.cancelled() else self._adoption.result()
+
+    async def _adopt(self) -> int | None:
+        self._tell("found")
+        try:
+            await self.pool.caught_up(CATCH_UP_S)
+            await self._until_listening(self.admit(self.user_options))
+        except StartFailed as failure:
+            self.outcome = failure.outcome
+        except StartRefused as refusal:
+            self.outcome = self._failure("refused", 403, reason=str(refusal)).outcome
+        except asyncio.CancelledError:
+            self.log.info("The start of %s was cancelled", self._log_name)
+        else:
+            self._adopted = False
+            self._submitted_at = self.pool.clock()
+            self._tell("listening", host=self._machine)
+            self._save_state()
+            self._routing = asyncio.ensure_future(self._add_route())
+            return None
+        self._tell("failed")
+        self._adopted, self._gone = False, True
+        if self.job_id:
+            self.pool.doom(self.job_id, "The start failed")
+        elif self._submitting:
+            self.pool.doom_server(self.user.name, self.name, "Left by a start that failed")
+        self.log.warning(
+            "The start of %s, pending at the hub's restart, ended: %s", self._log_name, self._why
+        )
+        return GONE
+
+    async def _add_route(self) -> None:
+        """Open the way to an adopted notebook. JupyterHub does so only when the last of all adopted starts is over."""
+        await until(lambda: self.pending != "check")
+        if self.ready and JupyterHub.initialized():
+            await JupyterHub.instance().proxy.add_user(self.user, self.name)
+
+    @property
+    def adopts_start(self) -> bool:
+        """Whether a start that an earlier hub began is still waited for."""
+        return self._adopted and not self._listening
+
+    def cancel_adopted_start(self) -> None:
+        """Give up a start that was pending when the hub was restarted."""
+        self.cancelled = True
+        if self._adoption is not None:
+            self._adoption.cancel()
+
     # Watch
+
+    def job_changed(self, job_id: str) -> None:
+        """The event log says something about a job of this server."""
+        if job_id != self.job_id:
+            return
+        self._wake.set()
+        trace = self._trace()
+        if (
+            trace is None
+            or not self._listening
+            or self.pending
+            or not (trace.ended or trace.held or trace.left)
+        ):
+            return
+        if self._notifying is None or self._notifying.done():
+            # Like JupyterHub's own poll, only at once.
+            self._notifying = asyncio.ensure_future(self.poll_and_notify())
 
     async def poll(self) -> int | None:
         """None while the notebook runs, waits, or nothing is known; otherwise it is gone.
 
-        A job that the user can't reach any more (held, or given back to the queue) is removed on the way.
+        A job that the user can't reach any more (held, or given back to the queue) is removed on the way, and why
+        is kept in :attr:`outcome`.
         """
+        if self._gone:
+            return GONE
         if self._submission is not None and not self._submission.done():
             return None
+        if self._adopted and not self._listening:
+            return await self._finish_start()
+        if not self.job_id:
+            return GONE
+        trace = self._trace()
+        if trace is not None and (trace.ended or trace.held or (trace.left and self._listening)):
+            return await self._note_gone(None)
         try:
             snapshot = await self.pool.jobs(max_age_s=POLL_AGE_S, newer_than=self._submitted_at)
         except CondorUnreachable as error:
             self.log.warning("Schedd gives no answer about %s; it is left alone: %s", self._log_name, error)
             return None
-        if not self.job_id:
-            return self._found_again(snapshot.of(self.user.name, self.name))
         job = self._own(snapshot.jobs.get(self.job_id))
-        if job is None or job.status in (JobStatus.REMOVED, JobStatus.COMPLETED):
-            return GONE
-        if job.status is JobStatus.HELD:
-            why = (
-                f"held: {job.hold_reason or words.say('no_reason')} (code {job.hold_code}.{job.hold_subcode})"
-            )
-        elif self._listening and job.status.waits:
-            why = f"given back to the queue, was on {self._machine}"
-        elif self._listening and job.status is JobStatus.RUNNING and job.host and job.host != self._machine:
-            why = f"moved from {self._machine} to {job.host}"
-        else:
+        if job is not None and job.status.waits and not self._listening:
             return None
-        self.log.warning("Job %s of %s is %s", self.job_id, self._log_name, why)
-        self.pool.doom(self.job_id, f"The notebook was {why}"[:400])
+        if job is not None and job.status.runs and not self._moved(job):
+            return None
+        return await self._note_gone(job)
+
+    def _moved(self, job: Job) -> bool:
+        return bool(
+            self._listening and job.status is JobStatus.RUNNING and job.host and job.host != self._machine
+        )
+
+    async def _note_gone(self, job: Job | None) -> int:
+        self._gone = True
+        if self.stopped_because is None and not self.cancelled:
+            self.outcome = await self._why_over(job)
+        trace = self._trace()
+        if self.job_id and not (trace is not None and trace.ended):
+            self.pool.doom(self.job_id, "The notebook is over")
+        self.log.warning("Job %s of %s is over: %s", self.job_id, self._log_name, self._why)
         return GONE
+
+    @property
+    def _why(self) -> str:
+        if self.outcome is None:
+            return "as asked for"
+        return f"{self.outcome.key} {self.outcome.facts}"
+
+    async def _why_over(self, job: Job | None) -> Outcome:
+        """The reason, from queue and event log. The log may lag a moment behind the queue."""
+        for _ in range(5):
+            outcome = self.pool.explainer.over(
+                self.job_id, self.name, self.row, self._machine, job, self._trace()
+            )
+            told = outcome.key != "vanished" and (outcome.key != "evicted" or outcome.facts.get("Reason"))
+            if told or not self.pool.watching:
+                break
+            await asyncio.sleep(WATCH_S)
+        return outcome
 
     def _found_again(self, found: list[Job]) -> int | None:
         """A hub that was killed while it submitted finds the job by its owner and server."""
@@ -414,6 +632,10 @@ class NotebookSpawner(CondorSpawner):
 
         Where the schedd does not answer, the removal is made up for later.
         """
+        if self.stopped_because is not None:
+            self.outcome = self.stopped_because
+        elif self._waiting_for_response and not self.cancelled:
+            self.outcome = self._failure("unanswering", 500, host=self._machine, port=self.port).outcome
         if self._submission is not None:
             await asyncio.wait([self._submission], timeout=STOP_WAIT_S)
         job_id, reason = self.job_id, "Stopped by the hub"
@@ -434,7 +656,9 @@ class NotebookSpawner(CondorSpawner):
         removed_at = self.pool.clock()
         while self.pool.clock() - removed_at < STOP_WAIT_S:
             try:
-                snapshot = await self.pool.jobs(max_age_s=0.2, newer_than=removed_at)
+                snapshot = await self.pool.jobs(
+                    max_age_s=0.2, newer_than=max(removed_at, self.pool.clock() - 0.2)
+                )
             except CondorUnreachable:
                 return
             if self._own(snapshot.jobs.get(job_id)) is None:
@@ -444,48 +668,80 @@ class NotebookSpawner(CondorSpawner):
 
     # Words
 
+    @property
+    def notice(self) -> str:
+        """What the owner of a notebook that runs should know; usually nothing."""
+        trace = self._trace()
+        if trace is None or trace.disconnected is None or trace.ended:
+            return ""
+        ago = self._since(trace.disconnected.at)
+        return self.pool.words("notice.disconnected", host=self._machine or trace.host, ago=ago)
+
+    def _since(self, moment: int) -> str:
+        """How long ago that was, not finer than anyone would say it."""
+        seconds = max(1, int(time.time()) - moment)
+        return self.pool.words.duration(seconds if seconds < 10 else seconds // 5 * 5)
+
     def _tell(self, key: str, **values: object) -> None:
-        text = words.say(key, **values)
+        text = self.pool.words(f"progress.{key}", **values)
         if self._phase != (key, text):
             self._phase = (key, text)
             self._news.set()
 
-    async def _tell_place(self, row: NotebookClass, job: Job, place: tuple[int, int]) -> None:
+    def _tell_obstacle(self, row: NotebookClass, slots: ClassSlots) -> None:
+        """Say why no slot can take this notebook."""
+        words = self.pool.words
+        if slots.obstacle != "too_small":
+            self._tell(slots.obstacle, title=row.title)
+            return
+        unit = {"cores": words.cores, "memory": words.memory, "disk": _kilobytes(words)}[slots.requirement]
+        requirement = words(
+            f"requirement.{slots.requirement}", wanted=unit(slots.wanted), largest=unit(slots.largest)
+        )
+        self._tell("too_small", title=row.title, requirement=requirement)
+
+    async def _tell_place(self, row: NotebookClass, job: Job, place: tuple[int, int]) -> ClassSlots | None:
         try:
             slots = (await asyncio.wait_for(self.pool.slots(), 1)).get(row.name)
         except (CondorUnreachable, AsyncTimeoutError):
             slots = None
+        waited = self._since(job.queued_at)
         if slots is None:
-            self._tell("queued", title=row.title)
+            self._tell("queued", title=row.title, waited=waited)
+        elif slots.obstacle:
+            self._tell_obstacle(row, slots)
+        elif slots.free >= place[1] and job.no_match_reason and time.time() - job.queued_at > UNMATCHED_S:
+            self._tell(
+                "unmatched", title=row.title, free=slots.free, total=slots.total, reason=job.no_match_reason
+            )
         else:
             self._tell(
                 "queued_slots",
                 title=row.title,
+                waited=waited,
                 place=place[0],
                 waiting=place[1],
-                free=slots.free,
+                taken=slots.total - slots.free,
                 total=slots.total,
             )
+        return slots
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """What goes on, in plain words, each time it changes."""
-        percent = {
-            "asking": 10,
-            "queued": 25,
-            "queued_slots": 25,
-            "unanswered": 25,
-            "starting": 55,
-            "listening": 90,
-        }
         told: tuple[str, str] = ("", "")
-        while True:
-            phase = self._phase
-            if phase != told and phase[0]:
-                told = phase
-                yield {"progress": percent.get(phase[0], 25), "message": phase[1]}
-                # It may have changed again meanwhile.
-                continue
-            if phase[0] == "listening":
-                return
-            self._news.clear()
-            await self._news.wait()
+        self._readers += 1
+        self._wake.set()
+        try:
+            while True:
+                phase = self._phase
+                if phase != told and phase[0]:
+                    told = phase
+                    yield {"progress": _PERCENT.get(phase[0], 25), "message": phase[1]}
+                    # It may have changed again meanwhile.
+                    continue
+                if phase[0] in ("listening", "failed"):
+                    return
+                self._news.clear()
+                await self._news.wait()
+        finally:
+            self._readers -= 1

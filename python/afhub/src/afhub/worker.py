@@ -1,6 +1,6 @@
 """A helper process for HTCondor calls, and the hub's end of it.
 
-One process serves one kind of call (schedd or collector) for all users; requests and answers are lines of
+One process serves one kind of call (schedd, event log or collector) for all users; requests and answers are lines of
 JSON on its standard input and output. A call that does not return in time costs that process and nothing
 else: it is killed, the caller learns that the daemon does not answer, and the next call starts a new one.
 """
@@ -22,7 +22,7 @@ from afhub.settings import Settings
 
 log = logging.getLogger("afhub.worker")
 
-CALLS = ("jobs", "submit", "remove", "slots")
+CALLS = ("jobs", "submit", "remove", "remove_by_force", "events", "slots")
 _ANSWER_LIMIT = 64 * 1024 * 1024
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from jupyterhub import orm
 
 from afhub.condor import CondorRefused, CondorUnreachable
+from afhub.events import Event
 from afhub.pool import Pool
 from afhub.settings import Settings
 from afhub.spawner import NotebookSpawner
@@ -56,10 +61,23 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-class FakeCondor:
-    """HTCondor as the hub sees it through its helper process: a queue, slots, and moods."""
+class Clock:
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FakeCondor:
+    """HTCondor as the hub sees it through its helper process: a queue, slots, an event log, and moods."""
+
+    def __init__(self) -> None:
+        self.log: Path | None = None
+        self.unread: list[dict[str, Any]] = []
+        self.forced: list[str] = []
         self.ads: dict[str, dict[str, Any]] = {}
         self.slot_ads: list[dict[str, Any]] = []
         self.submitted: list[dict[str, str]] = []
@@ -102,6 +120,22 @@ class FakeCondor:
     def _remove(self, job_id: str, reason: str) -> bool:
         return self.ads.pop(job_id, None) is not None
 
+    def _remove_by_force(self, job_id: str) -> bool:
+        self.forced.append(job_id)
+        return self.ads.pop(job_id, None) is not None
+
+    def _events(self) -> list[dict[str, Any]]:
+        found, self.unread = self.unread, []
+        return found
+
+    def tell(self, kind: str, job_id: str, *, owner: str = "alice", server: str = "", **facts: Any) -> None:
+        """Write an event into the log."""
+        at = facts.pop("at", int(time.time()))
+        self.unread.append(asdict(Event(kind, job_id, owner, server, "regular", at, **facts)))
+        if self.log is not None:
+            with self.log.open("a") as log:
+                log.write(f"{kind} {job_id}\n")
+
     def add(
         self,
         job_id: str,
@@ -129,6 +163,28 @@ class FakeCondor:
 
     def hold(self, job_id: str, reason: str, code: int = 26) -> None:
         self.ads[job_id].update(JobStatus=5, HoldReason=reason, HoldReasonCode=code)
+
+
+async def until(condition: Callable[[], Any], timeout_s: float = 5) -> None:
+    """Wait until a condition holds; the test fails where it does not in time."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def started(spawner: NotebookSpawner, condor: FakeCondor, port: int = 40123) -> str:
+    """Start a notebook to the end; returns its address."""
+    start = asyncio.ensure_future(spawner.start())
+    await until(lambda: spawner.job_id)
+    condor.run(spawner.job_id)
+    spawner.accept_port(port)
+    return await start
+
+
+def saved(spawner: NotebookSpawner) -> dict[str, Any]:
+    """What a hub that restarts would know of the server."""
+    state: dict[str, Any] = spawner.orm_spawner.state
+    return state
 
 
 class Hub:
