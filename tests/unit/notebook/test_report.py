@@ -13,6 +13,9 @@ import pytest
 
 from jupyter_afhub import report
 
+LOST = 0
+"""In the place of a code: the report arrives, and its answer does not."""
+
 
 class Hub(ThreadingHTTPServer):
     """Answers port reports with the given codes, one after the other, the last one for ever."""
@@ -34,6 +37,9 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.seen.append((self.path, self.headers["Authorization"], body))
         code = self.server.codes.pop(0) if len(self.server.codes) > 1 else self.server.codes[0]
+        if code == LOST:
+            self.close_connection = True
+            return
         self.send_response(code)
         if code == 302:
             self.send_header("Location", "/elsewhere")
@@ -78,17 +84,46 @@ def test_port_and_token_arrive(hubs: list[Hub]) -> None:
     assert accepted == report.Accepted(200, "6.1.1")
 
 
-@pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
+@pytest.mark.parametrize("code", [404, 429, 500, 502, 503, 504, LOST])
 def test_a_busy_hub_is_asked_again(hubs: list[Hub], code: int) -> None:
     hub = start(hubs, code, code, 201)
     said: list[str] = []
     assert report.report_port(hub.api_url, "secret", 40123, log=said.append).status == 201
     assert len(hub.seen) == 3
     assert len(said) == 2
-    assert str(code) in said[0]
+    assert str(code or "can't be reached") in said[0]
 
 
-@pytest.mark.parametrize("code", [302, 400, 401, 403, 404, 409])
+@pytest.mark.parametrize("code", [401, 403, 409])
+def test_a_hub_that_does_not_know_its_starts_yet_is_asked_again(hubs: list[Hub], code: int) -> None:
+    hub = start(hubs, 503, code, code, 201)
+    assert report.report_port(hub.api_url, "secret", 40123).status == 201
+    assert len(hub.seen) == 4
+
+
+@pytest.mark.parametrize("code", [401, 403, 409])
+def test_a_hub_that_goes_on_refusing_is_believed(hubs: list[Hub], code: int) -> None:
+    hub = start(hubs, code)
+    with pytest.raises(
+        report.ReportError, match=f"gave up after 0 s: .*answered {code}.*no pending"
+    ) as caught:
+        report.report_port(hub.api_url, "secret", 40123, refused_s=0.2)
+    assert len(hub.seen) > 1
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("code", [LOST, 502, 504])
+def test_a_report_whose_answer_got_lost_has_arrived(hubs: list[Hub], code: int) -> None:
+    hub = start(hubs, code, 409)
+    assert report.report_port(hub.api_url, "secret", 40123).status == 409
+    assert len(hub.seen) == 2
+
+
+def test_a_hub_that_is_down_is_waited_for_longer_than_a_start_takes() -> None:
+    assert report.PATIENCE_S >= 600
+
+
+@pytest.mark.parametrize("code", [302, 400, 405, 413])
 def test_a_refusal_is_final_and_says_what_the_hub_said(hubs: list[Hub], code: int) -> None:
     hub = start(hubs, code)
     with pytest.raises(report.ReportError, match=f"answered {code} .*no pending") as caught:

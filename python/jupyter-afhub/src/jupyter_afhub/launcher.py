@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import pwd
 import socket
@@ -10,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from jupyter_afhub import __version__, environment, logs, ports
+from jupyter_afhub import __version__, environment, imports, logs, ports
 
 EXIT_FAILED = 1
 EXIT_NO_HUB = 2
@@ -60,10 +61,10 @@ def main(argv: list[str] | None = None) -> int:
     os.environ["JUPYTERHUB_SERVICE_URL"] = environment.service_url(os.environ, port)
     os.environ.setdefault("JUPYTERHUB_ROOT_DIR", account.home)
 
-    # jupyter_events asks jsonschema for all its format checks, and one of them (IRIs) builds a grammar for a
-    # whole second when it is imported. No event uses that format; jsonschema goes without what is absent.
-    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
-    # Only now: everything above is done within milliseconds, this takes most of the start.
+    # Only now: everything above is done within milliseconds, this takes most of the start. Almost nothing of what it
+    # makes is ever garbage, and looking for some takes a tenth of it: the server switches the collector on again.
+    gc.disable()
+    imports.load()
     from jupyter_afhub.hub import server
 
     return server.run(port, sockets, server_options)
