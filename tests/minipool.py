@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import time
 from collections.abc import Callable
@@ -31,6 +32,15 @@ def wait_for(what: str, probe: Callable[[], T], timeout_s: float = 60, every_s: 
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {timeout_s} s; last seen: {value!r}")
+        time.sleep(every_s)
+
+
+def stays(what: str, probe: Callable[[], object], for_s: float, every_s: float = 1) -> None:
+    """Calls `probe` again and again for so many seconds. Raises AssertionError once it returns something false."""
+    begin = time.monotonic()
+    while (passed_s := time.monotonic() - begin) < for_s:
+        value = probe()
+        assert value, f"{what}: no longer after {passed_s:.0f} of {for_s} s; last seen: {value!r}"
         time.sleep(every_s)
 
 
@@ -92,6 +102,29 @@ class Minipool:
         )
         return result.stdout
 
+    def engine(self, *arguments: str, timeout_s: float = 120) -> str:
+        """One command of the container engine, with which the hosts themselves are switched off and on."""
+        done = subprocess.run(
+            ["docker", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == 0, (
+            f"docker {shlex.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
+        )
+        return done.stdout
+
+    def container(self, host: str) -> str:
+        """The container that is a host."""
+        return f"{self.prefix}-{host}"
+
+    def inside(self, host: str, command: str, *, timeout_s: float = 120) -> str:
+        """Runs a shell command on a host as root, also where no network leads there. Returns what it printed."""
+        return self.engine("exec", self.container(host), "sh", "-c", command, timeout_s=timeout_s)
+
     @cached_property
     def inventory(self) -> dict[str, Any]:
         """The inventory of the mini-pool, as ansible-inventory lists it."""
@@ -128,6 +161,15 @@ class Minipool:
         """The ads of all notebooks, asked of the hub's schedd."""
         out = self.check("hub", f"condor_q -all -json -attributes {attributes}")
         return list(json.loads(out or "[]"))
+
+    def database(self, query: str) -> list[list[Any]]:
+        """The rows of a query of the hub's database, asked of the file itself."""
+        program = (
+            "import json, sqlite3, sys; "
+            "base = sqlite3.connect('file:/var/lib/afhub/hub/jupyterhub.sqlite?mode=ro', uri=True, timeout=10); "
+            "print(json.dumps(base.execute(sys.argv[1]).fetchall()))"
+        )
+        return list(json.loads(self.check("hub", f"python3 -c {shlex.quote(program)} {shlex.quote(query)}")))
 
     def playbook(self, *arguments: str, timeout_s: float = 900, **environment: str) -> Result:
         """Runs ansible-playbook against this instance, as make deploy does."""

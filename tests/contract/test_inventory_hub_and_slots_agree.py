@@ -67,7 +67,7 @@ def test_the_schedd_has_one_transform_for_each_class_with_its_limits(
     pool: Minipool, classes: dict[str, dict[str, Any]]
 ) -> None:
     names = pool.check("hub", "condor_config_val JOB_TRANSFORM_NAMES").split()
-    assert names == [f"Afhub_{name}" for name in classes]
+    assert names == ["AfhubPlain", *(f"Afhub_{name}" for name in classes)]
     for name, row in classes.items():
         text = pool.check("hub", f"condor_config_val JOB_TRANSFORM_Afhub_{name}")
         found = dict(re.findall(r"SET (\w+) (.*)", text))

@@ -1,50 +1,10 @@
-"""The two users of the end-to-end tests. Notebooks that one test started are used again by the next."""
+"""Order of the end-to-end tests. Notebooks that one test started are used again by the next."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from hubclient import HubUser
-
-from minipool import Minipool
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that deploy come last: they stop the notebooks that others share."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
-
-
-def _logged_in(pool: Minipool, name: str) -> Iterator[HubUser]:
-    user = HubUser(pool, name)
-    user.login()
-    assert user.token, f"{name} cannot log in"
-    user.stop_all()
-    yield user
-    user.stop_all()
-
-
-@pytest.fixture(scope="session")
-def alice(pool: Minipool) -> Iterator[HubUser]:
-    """alice, logged in. All her notebooks are stopped before the first and after the last test."""
-    yield from _logged_in(pool, "alice")
-
-
-@pytest.fixture(scope="session")
-def bob(pool: Minipool) -> Iterator[HubUser]:
-    """bob, logged in. All his notebooks are stopped before the first and after the last test."""
-    yield from _logged_in(pool, "bob")
-
-
-@pytest.fixture
-def alices_notebook(alice: HubUser) -> HubUser:
-    """alice, with a notebook of the class regular running as her default server."""
-    alice.running("regular")
-    return alice
-
-
-@pytest.fixture
-def bobs_notebook(bob: HubUser) -> HubUser:
-    """bob, with a notebook of the class regular running as his default server."""
-    bob.running("regular")
-    return bob

@@ -5,21 +5,24 @@ The pictures that the tests take are in test-results/; with UPDATE_PICTURES=1 al
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import websocket
 from hubclient import HubUser
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from minipool import ROOT, Minipool, wait_for
 
 EXAMPLE = "/cvmfs/af.example.org/examples/zmumu.ipynb"
-SHOWN_IN_DOCS = ("spawn-page", "notebook")
+SHOWN_IN_DOCS = ("spawn-page", "notebook", "waiting", "stopped")
 SIZE = {"width": 1280, "height": 900}
 OPTIONS = [
     "--no-sandbox",
@@ -80,7 +83,7 @@ def log_in(page: Page) -> None:
     page.keyboard.press("Tab")
     page.keyboard.type("alice")
     page.keyboard.press("Enter")
-    page.wait_for_url(re.compile("/hub/(home|spawn)"))
+    page.wait_for_url(re.compile("/hub/(home|spawn)|/user/alice/"))
 
 
 def focused(page: Page) -> dict[str, Any]:
@@ -213,3 +216,60 @@ def test_from_the_login_page_to_the_peak(pool: Minipool, page: Page, alice_witho
     peak.evaluate("element => element.scrollIntoView({block: 'end'})")
     keep_picture(page, "notebook")
     pool.check("hub", "rm zmumu.root zmumu.ipynb", user="alice")
+
+
+@pytest.fixture
+def no_matches(pool: Minipool) -> Iterator[None]:
+    """The negotiator is held still, so that starts wait."""
+    pool.check("nbcm", "pkill -STOP -x condor_negotiat")
+    yield
+    pool.check("nbcm", "pkill -CONT -x condor_negotiat")
+
+
+def jobs_of_alice(pool: Minipool) -> list[dict[str, Any]]:
+    return [job for job in pool.queue() if job["Owner"] == "alice" and job["JobStatus"] != 3]
+
+
+def test_a_start_that_waits_says_what_goes_on_and_can_be_cancelled(
+    pool: Minipool, page: Page, alice_without_notebook: HubUser, no_matches: None
+) -> None:
+    log_in(page)
+    page.goto("/hub/spawn")
+    page.get_by_role("button", name="Start").click()
+    status = page.get_by_role("status").filter(has_text="In the queue of class Regular")
+    expect(status).to_contain_text(re.compile(r"place 1 of 1, \d of 4 slots taken"), timeout=30_000)
+    assert jobs_of_alice(pool)
+    keep_picture(page, "waiting")
+    page.get_by_role("button", name="Cancel").click()
+    page.wait_for_url("**/hub/home")
+    wait_for("the job is gone", lambda: not jobs_of_alice(pool))
+    wait_for("the hub has no notebook of alice", lambda: not alice_without_notebook.server())
+    page.goto("/hub/home")
+    # She knows that she cancelled it.
+    expect(page.locator(".afhub-outcome")).to_have_count(0)
+
+
+def fill_memory(user: HubUser) -> None:
+    """Runs a cell that needs 2.2 GB. It never ends: its server is stopped before."""
+    with contextlib.suppress(OSError, AssertionError, websocket.WebSocketException):
+        user.execute("import threading; block = b'x' * 2_200_000_000; threading.Event().wait()")
+
+
+def test_after_a_stop_the_page_says_why_and_a_bigger_class_is_one_click_away(
+    pool: Minipool, page: Page, alices_notebook: HubUser
+) -> None:
+    job = jobs_of_alice(pool)[0]
+    pool.check("hub", f"condor_qedit -forward {job['ClusterId']} AfhubMemoryLimitMb 1900")
+    log_in(page)
+    cell = threading.Thread(target=fill_memory, args=(alices_notebook,))
+    cell.start()
+    wait_for("the notebook was stopped", lambda: not alices_notebook.server(), 60)
+    cell.join(60)
+    page.goto("/user/alice/lab")
+    outcome = page.locator(".afhub-outcome")
+    expect(outcome).to_have_attribute("data-reason", "memory")
+    expect(outcome).to_contain_text("class Regular allows 1.86 GB")
+    keep_picture(page, "stopped")
+    outcome.get_by_role("button", name="Start as Large (20 GB)").click()
+    page.wait_for_url(re.compile("/user/alice/lab"), timeout=60_000)
+    assert jobs_of_alice(pool)[0]["AfhubClass"] == "large"
