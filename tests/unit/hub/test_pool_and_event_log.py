@@ -210,3 +210,27 @@ def test_nobody_waits_for_ever_for_a_log_that_can_not_be_read(pool: Pool, condor
         await pool.close()
 
     asyncio.run(scenario())
+
+
+def test_a_negotiation_is_asked_for_when_a_slot_becomes_free_and_somebody_waits(
+    pool: Pool, condor: FakeCondor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("afhub.pool.FREED_S", (0.0, 0.0))
+
+    async def scenario() -> None:
+        await following(pool)
+        condor.tell("removed", "7.0")
+        await until(lambda: pool.trace("7.0", "alice", ""))
+        await asyncio.sleep(0)
+        assert "reschedule" not in condor.calls
+        pool.waiting = 1
+        condor.tell("removed", "8.0")
+        await until(lambda: "reschedule" in condor.calls)
+        # Two ends within a second need one.
+        condor.tell("removed", "9.0")
+        await until(lambda: pool.trace("9.0", "alice", ""))
+        await until(lambda: not pool._nudges)
+        assert condor.calls.count("reschedule") == 1
+        await pool.close()
+
+    asyncio.run(scenario())

@@ -40,6 +40,9 @@ class CondorCalls(Protocol):
     def remove_by_force(self, job_id: str) -> bool:
         """Take a removed job off the queue without waiting for its node any longer; False where there is none."""
 
+    def reschedule(self) -> bool:
+        """Ask for a negotiation cycle now."""
+
     def events(self) -> list[dict[str, Any]]:
         """What the event log got since the last call, as fields of :class:`afhub.events.Event`; all of it at first."""
 
@@ -157,6 +160,15 @@ class Condor:
         if result.get("TotalPermissionDenied", 0):
             raise CondorRefused(f"the schedd does not let the hub remove job {job_id}")
         return not result.get("TotalNotFound", 0)
+
+    def reschedule(self) -> bool:
+        schedd = self._connect()
+        try:
+            schedd.reschedule()
+        except self._errors as error:
+            self._schedd = None
+            raise CondorUnreachable(str(error)) from error
+        return True
 
     def events(self) -> list[dict[str, Any]]:
         path = self._settings.condor.event_log

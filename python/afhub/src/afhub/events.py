@@ -28,6 +28,8 @@ KINDS: Final = {
     23: "reconnected",
     24: "reconnect_failed",
 }
+#: Kinds of events after which a slot becomes free.
+FREEING: Final = frozenset({"evicted", "terminated", "removed", "held", "reconnect_failed"})
 #: Jobs whose story is kept in memory.
 KEPT_JOBS: Final = 5000
 

@@ -17,7 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from afhub.condor import CondorRefused, CondorUnreachable
-from afhub.events import Event, Trace, Traces
+from afhub.events import FREEING, Event, Trace, Traces
 from afhub.jobs import ClassSlots, Job, parse_ad, slots_by_class
 from afhub.outcomes import Explainer
 from afhub.settings import Settings
@@ -37,6 +37,9 @@ QUIET_AGE_S = 60.0
 SETTLE_S = 2.0
 #: How often the event log is looked at, in seconds. A look is one stat().
 WATCH_S = 0.2
+#: How long after an end its slot is free in the collector's eyes, and how often at most a negotiation is asked for, in s.
+FREED_S = (0.3, 2.0)
+NUDGE_S = 1.0
 #: How old the numbers of free slots may be, in seconds.
 SLOTS_AGE_S = 4.0
 #: For how long nobody asks again after a daemon gave no answer, in seconds.
@@ -160,6 +163,10 @@ class Pool:
         self._caught_up = asyncio.Event()
         self._changed_at = float("-inf")
         self._traces = Traces()
+        #: How many starts wait for a slot.
+        self.waiting = 0
+        self._nudged_at = float("-inf")
+        self._nudges: set[asyncio.Task[None]] = set()
         self._listeners: WeakValueDictionary[tuple[str, str], Listener] = WeakValueDictionary()
 
     async def _fetch_jobs(self) -> Snapshot:
@@ -181,7 +188,12 @@ class Pool:
 
     def watch(self) -> None:
         """Follow the event log from now on. Doing so again changes nothing."""
-        if self._watcher is None and self.settings.condor.event_log is not None:
+        if self.settings.condor.event_log is None:
+            return
+        if self._watcher is not None and self._watcher.done() and not self._watcher.cancelled():
+            self._note_watching(False, repr(self._watcher.exception()))
+            self._watcher = None
+        if self._watcher is None:
             self._watcher = asyncio.ensure_future(self._watch())
 
     async def caught_up(self, timeout_s: float) -> None:
@@ -221,11 +233,30 @@ class Pool:
         if not events:
             return
         self._changed_at = self.clock()
+        if self.waiting and any(event.kind in FREEING for event in events):
+            for seconds in FREED_S:
+                self.nudge(seconds)
         for job_id in touched:
             trace = self._traces.known.get(job_id)
             listener = self._listeners.get((trace.owner, trace.server)) if trace is not None else None
             if listener is not None:
                 listener.job_changed(job_id)
+
+    def nudge(self, after_s: float = 0.0) -> None:
+        """Ask for a negotiation: somebody waits and a slot may be free. Asking often does no harm."""
+        task = asyncio.ensure_future(self._nudge(after_s))
+        self._nudges.add(task)
+        task.add_done_callback(self._nudges.discard)
+
+    async def _nudge(self, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        if not self.waiting or self.clock() - self._nudged_at < NUDGE_S:
+            return
+        self._nudged_at = self.clock()
+        try:
+            await self._schedd.call("reschedule")
+        except (CondorUnreachable, CondorRefused) as error:
+            log.info("No negotiation could be asked for: %s", error)
 
     @property
     def watching(self) -> bool:
@@ -317,7 +348,7 @@ class Pool:
 
     async def close(self) -> None:
         """End the helper processes."""
-        for task in (self._reaper, self._watcher):
+        for task in (self._reaper, self._watcher, *self._nudges):
             if task is not None:
                 task.cancel()
         await asyncio.gather(self._schedd.close(), self._collector.close(), self._event_log.close())

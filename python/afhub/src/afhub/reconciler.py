@@ -89,7 +89,7 @@ class Reconciler:
         gone = []
         for job in snapshot.jobs.values():
             if job.status is JobStatus.REMOVED:
-                if time.time() - job.since > self._lease_s + PATIENCE_S:
+                if job.since and time.time() - job.since > self._lease_s + PATIENCE_S:
                     await self._force(job)
                     gone.append(job.job_id)
             elif not owned.owns(job):

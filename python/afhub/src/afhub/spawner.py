@@ -381,6 +381,14 @@ class NotebookSpawner(CondorSpawner):
         return self.pool.trace(self.job_id, self.user.name, self.name) if self.job_id else None
 
     async def _until_listening(self, row: NotebookClass) -> None:
+        """Wait until the job runs and its server reported a port."""
+        self.pool.waiting += 1
+        try:
+            await self._wait_for_port(row)
+        finally:
+            self.pool.waiting -= 1
+
+    async def _wait_for_port(self, row: NotebookClass) -> None:
         """Wait until the job runs and its server reported a port.
 
         Ends a little before JupyterHub's own timeout, which would give the user no reason.
@@ -539,17 +547,21 @@ class NotebookSpawner(CondorSpawner):
         if job_id != self.job_id:
             return
         self._wake.set()
-        trace = self._trace()
-        if (
-            trace is None
-            or not self._listening
-            or self.pending
-            or not (trace.ended or trace.held or trace.left)
-        ):
-            return
-        if self._notifying is None or self._notifying.done():
+        if self._listening and self._over_by_log and (self._notifying is None or self._notifying.done()):
             # Like JupyterHub's own poll, only at once.
-            self._notifying = asyncio.ensure_future(self.poll_and_notify())
+            self._notifying = asyncio.ensure_future(self._notify())
+
+    @property
+    def _over_by_log(self) -> bool:
+        """Whether the event log says that the job is of no use to its owner any more."""
+        trace = self._trace()
+        return trace is not None and bool(trace.ended or trace.held or trace.left)
+
+    async def _notify(self) -> None:
+        """A notebook may end while JupyterHub still opens the way to it, and is not to be polled then."""
+        await until(lambda: not self.pending)
+        if self._listening and self._over_by_log:
+            await self.poll_and_notify()
 
     async def poll(self) -> int | None:
         """None while the notebook runs, waits, or nothing is known; otherwise it is gone.
@@ -705,6 +717,9 @@ class NotebookSpawner(CondorSpawner):
             slots = (await asyncio.wait_for(self.pool.slots(), 1)).get(row.name)
         except (CondorUnreachable, AsyncTimeoutError):
             slots = None
+        if slots is not None and slots.free and not slots.obstacle:
+            # A slot became free that nobody told the negotiator of.
+            self.pool.nudge()
         waited = self._since(job.queued_at)
         if slots is None:
             self._tell("queued", title=row.title, waited=waited)

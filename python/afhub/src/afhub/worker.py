@@ -22,7 +22,7 @@ from afhub.settings import Settings
 
 log = logging.getLogger("afhub.worker")
 
-CALLS = ("jobs", "submit", "remove", "remove_by_force", "events", "slots")
+CALLS = ("jobs", "submit", "remove", "remove_by_force", "reschedule", "events", "slots")
 _ANSWER_LIMIT = 64 * 1024 * 1024
 
 

@@ -117,6 +117,9 @@ class FakeCondor:
         )
         return job_id
 
+    def _reschedule(self) -> bool:
+        return True
+
     def _remove(self, job_id: str, reason: str) -> bool:
         return self.ads.pop(job_id, None) is not None
 
