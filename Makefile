@@ -8,7 +8,7 @@ PORT ?=
 SITE ?= inventories/minipool
 export INSTANCE PORT SITE CHECK LIMIT
 
-.PHONY: help up down status test lint unit deploy docs
+.PHONY: help up down status test lint unit bench deploy docs
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,9 @@ lint: ## ansible-lint, yamllint, ruff, mypy, shellcheck
 unit: ## tests that need no containers
 	@tools/venv.sh test
 	@.venv/bin/python -m pytest tests/unit
+
+bench: ## measure start times and the hub's costs on a mini-pool of its own, beside stock batchspawner (QUICK=1 tries it)
+	@benchmarks/run.sh
 
 deploy: ## deploy to real hosts: SITE=inventories/<site>, CHECK=1 previews, LIMIT= narrows
 	@tools/venv.sh deploy

@@ -107,7 +107,8 @@ def cut_off(pool: Minipool, host: str) -> Iterator[None]:
         yield
     finally:
         pool.inside(host, f"ip link set eth0 address {address} && tc qdisc del dev eth0 root")
-        wait_for(f"{host} is reachable", lambda: pool.run(host, "true").returncode == 0)
+        knock = f"timeout 2 bash -c '</dev/tcp/{host}/22' && echo open; true"
+        wait_for(f"{host} is reachable", lambda: "open" in pool.inside("nbcm", knock))
 
 
 @contextmanager

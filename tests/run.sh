@@ -71,4 +71,6 @@ for step in destroy create prepare converge idempotence; do
 done
 
 title "Tests on the running stack"
-python -m pytest tests/infra tests/contract tests/e2e
+python -m pytest tests/infra tests/contract tests/limits tests/e2e
+title "Faults: parts of the stack are broken on purpose"
+python -m pytest tests/faults

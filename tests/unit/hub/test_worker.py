@@ -105,6 +105,9 @@ class FakeCalls:
     def remove_by_force(self, job_id: str) -> bool:
         return job_id == "1.0"
 
+    def reschedule(self) -> bool:
+        return True
+
     def events(self) -> list[dict[str, Any]]:
         raise CondorUnreachable("the log can't be read")
 
@@ -117,6 +120,7 @@ class FakeCalls:
         (["submit", {}], {"refused": "no"}),
         (["remove", "1.0", "x"], {"unreachable": "RuntimeError: surprise"}),
         (["remove_by_force", "1.0"], {"result": True}),
+        (["reschedule"], {"result": True}),
         (["events"], {"unreachable": "the log can't be read"}),
         (["__init__"], {"refused": "no such call: __init__"}),
     ],

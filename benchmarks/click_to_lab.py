@@ -1,0 +1,272 @@
+"""Click to usable Lab in Chromium: over the hub, by hand on the same worker, and over another hub beside it."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import statistics
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hubclient import HubUser
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from benchmarks import machine, report
+from benchmarks.stack import LogLine, WorkerAgent, first_line
+from minipool import Minipool, wait_for
+
+PATIENCE_S = 120
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+#: Lab is usable when its launcher shows a card for a kernel (for which /api/kernelspecs must have been answered), the
+#: file browser has listed its folder, and nothing covers the window any more. The same words for every variant.
+USABLE = """() => {
+    const seen = (selector) => [...document.querySelectorAll(selector)].some((e) => e.offsetParent !== null);
+    const specs = performance.getEntriesByType('resource')
+        .some((entry) => /\\/api\\/kernelspecs/.test(entry.name) && entry.responseEnd > 0);
+    const usable = specs && seen('.jp-LauncherCard[data-category="Notebook"]') && seen('.jp-DirListing-content')
+        && !document.getElementById('jupyterlab-splash');
+    if (!usable) { return null; }
+    const origin = performance.timeOrigin;
+    const [navigation] = performance.getEntriesByType('navigation');
+    return {
+        usable: (origin + performance.now()) / 1000,
+        left: origin / 1000,
+        answered: (origin + navigation.responseStart) / 1000,
+        clicked: Number(sessionStorage.getItem('afhub-bench-clicked') ?? NaN) / 1000,
+    };
+}"""
+#: Notes the moment of the click where the page that Lab is on can read it: both have one origin.
+NOTE_CLICK = """() => document.addEventListener(
+    'click', () => sessionStorage.setItem('afhub-bench-clicked', String(Date.now())), {capture: true})"""
+
+#: What the hub writes into its log on the way, as regular expressions.
+HUB_MARKS = {
+    "job submitted": r"Submitted job",
+    "port reported": r"listens on port",
+    "hub says ready": r"took [\d.]+ seconds to start",
+}
+
+
+@dataclass
+class Click:
+    """One start. `marks` are moments in seconds since 1970; quiet: nothing else kept the machine busy before."""
+
+    marks: dict[str, float]
+    worker: str = ""
+    quiet: bool = True
+
+    @property
+    def seconds(self) -> float:
+        """From the click, or the command, to a usable Lab."""
+        return self.marks["usable"] - self.marks["begun"]
+
+
+class Variant(Protocol):
+    """A way to a Lab."""
+
+    name: str
+
+    def start(self, context: BrowserContext) -> Click:
+        """One start in a browser that nobody has used."""
+
+    def stop(self) -> None:
+        """Ends what `start` started, and waits until it is gone."""
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The browser of all variants."""
+    program = shutil.which("chromium")
+    if not program:
+        raise RuntimeError("the program 'chromium' is needed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+def _usable(page: Page) -> dict[str, float]:
+    handle = page.wait_for_function(USABLE, timeout=PATIENCE_S * 1000, polling="raf")
+    return dict(handle.json_value())
+
+
+@dataclass
+class OverHub:
+    """A logged-in user of a hub who clicks what starts a server.
+
+    page: address of the page it is on; start_by: a selector for it; cookies: of the log-in.
+    """
+
+    name: str
+    user: HubUser
+    agents: Mapping[str, WorkerAgent]
+    page: str
+    start_by: str
+    cookies: Any = None
+
+    def log_in(self, browser: Browser) -> None:
+        """Once for all starts: the cookies are kept."""
+        context = browser.new_context(ignore_https_errors=True)
+        page = context.new_page()
+        # Without this, a hub without a form would start a server now.
+        page.goto(f"{self.user.pool.url}/hub/login?next=%2Fhub%2Fhome")
+        page.get_by_label("Username").fill(self.user.name)
+        page.get_by_label("Password").fill(self.user.name)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/hub/home")
+        self.cookies = context.storage_state()
+        context.close()
+
+    def start(self, context: BrowserContext) -> Click:
+        page = context.new_page()
+        page.goto(self.page, wait_until="load")
+        page.evaluate(NOTE_CLICK)
+        page.locator(self.start_by).click(no_wait_after=True)
+        seen = _usable(page)
+        began = {host: agent.do("see", "seen").get("at") for host, agent in self.agents.items()}
+        running = {host: at for host, at in began.items() if at is not None and at > seen["clicked"] - 1}
+        worker = max(running, key=lambda host: running[host]) if running else ""
+        marks = {"begun": seen["clicked"]}
+        if worker:
+            marks["process started"] = running[worker]
+        marks |= {"browser sent to Lab": seen["left"], "Lab's page answered": seen["answered"]}
+        return Click({**marks, "usable": seen["usable"]}, worker)
+
+    def stop(self) -> None:
+        self.user.stop()
+        wait_for("the workers have no notebook", self._nothing_runs, timeout_s=PATIENCE_S, every_s=0.2)
+
+    def _nothing_runs(self) -> bool:
+        return all(agent.do("see", "seen").get("at") is None for agent in self.agents.values())
+
+
+@dataclass
+class ByHand:
+    """The same user with a shell on the worker: starts the same server there and opens it when it has its port."""
+
+    user: str
+    agents: Mapping[str, WorkerAgent]
+    worker: str
+    name: str = "the same server, by hand on the same worker"
+
+    def start(self, context: BrowserContext) -> Click:
+        page = context.new_page()
+        agent = self.agents[self.worker]
+        begun = time.time()
+        agent.ask("start", program="afhub-notebook")
+        port = agent.answer("port")
+        where = f"http://{agent.address}:{port['port']}/user/{self.user}/lab"
+        page.goto(f"{where}?token={agent.token}", wait_until="commit")
+        seen = _usable(page)
+        answers = agent.answer("answers")
+        marks = {
+            "begun": begun,
+            "process started": answers["began"],
+            "port reported": port["at"],
+            "browser sent to Lab": seen["left"],
+            "Lab's page answered": seen["answered"],
+            "usable": seen["usable"],
+        }
+        return Click(marks, self.worker)
+
+    def stop(self) -> None:
+        self.agents[self.worker].do("stop", "stopped")
+
+
+def forget_layout(pool: Minipool, user: str) -> None:
+    """Lab opens its launcher where no earlier layout is kept."""
+    pool.check("worker1", "rm -rf ~/.jupyter/lab/workspaces", user=user)
+
+
+def one(browser: Browser, variant: Variant) -> Click:
+    """One start from an empty browser cache to a stopped server."""
+    context = browser.new_context(
+        ignore_https_errors=True,
+        viewport={"width": 1280, "height": 900},
+        storage_state=getattr(variant, "cookies", None),
+    )
+    quiet = machine.becomes_quiet()
+    try:
+        click = variant.start(context)
+    finally:
+        context.close()
+        variant.stop()
+    click.quiet = quiet
+    return click
+
+
+def in_turn(
+    browser: Browser, pool: Minipool, user: str, variants: Iterable[Variant], rounds: int
+) -> dict[str, list[Click]]:
+    """Every variant once, and again, so that all of them see the machine in the same states.
+
+    What is started by hand is started on the worker where the hub's last notebook ran.
+    """
+    variants = list(variants)
+    clicks: dict[str, list[Click]] = {variant.name: [] for variant in variants}
+    for _ in range(rounds):
+        worker = ""
+        for variant in variants:
+            if isinstance(variant, ByHand) and worker:
+                variant.worker = worker
+            forget_layout(pool, user)
+            click = one(browser, variant)
+            worker = click.worker or worker
+            clicks[variant.name].append(click)
+    return clicks
+
+
+def add_hub_marks(clicks: Iterable[Click], lines: list[LogLine]) -> None:
+    """Adds what the hub's log says of each start, and puts all marks in the order of time."""
+    for click in clicks:
+        begun, ended = click.marks["begun"], click.marks["usable"]
+        for mark, pattern in HUB_MARKS.items():
+            at = first_line(lines, pattern, begun, ended)
+            if at is not None:
+                click.marks[mark] = at
+
+
+def split(clicks: list[Click]) -> list[tuple[str, float]]:
+    """From mark to mark: what comes next, and the median of how long it takes.
+
+    The order is that of the marks' medians; a mark that is not in every start is left out.
+    """
+    names = [name for name in clicks[0].marks if all(name in click.marks for click in clicks)]
+    after = {
+        name: statistics.median(click.marks[name] - click.marks["begun"] for click in clicks)
+        for name in names
+    }
+    names.sort(key=lambda name: (name == "usable", after[name]))
+    return [
+        (later, statistics.median(click.marks[later] - click.marks[earlier] for click in clicks))
+        for earlier, later in itertools.pairwise(names)
+    ]
+
+
+def series(name: str, clicks: Iterable[Click], at_least: int) -> report.Series:
+    """The seconds of all starts."""
+    return report.Series.of(name, (click.seconds for click in clicks), at_least=at_least)
+
+
+def warm_up(pool: Minipool, user: HubUser, agents: Mapping[str, WorkerAgent]) -> str:
+    """One notebook over the hub, whose variables the agents take over; returns the worker it ran on."""
+    user.start({"notebook_class": "regular"}, timeout_s=PATIENCE_S)
+    seen = {host: agent.do("see", "seen").get("at") for host, agent in agents.items()}
+    user.stop()
+    wait_for("the worker has no notebook", lambda: not pool.queue(), timeout_s=60)
+    found = [host for host, at in seen.items() if at is not None]
+    if not found:
+        raise RuntimeError(f"the notebook is on none of {', '.join(agents)}")
+    return found[0]

@@ -1,0 +1,64 @@
+"""No space where notebooks have their scratch folders: a running notebook lives, a start says why it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from breakage import mounted_over
+from hubclient import HubUser
+
+from minipool import Minipool, stays, wait_for
+
+pytestmark = pytest.mark.faults
+
+# Neither a byte nor a file more goes onto it.
+FILL = (
+    "cd {} && mkdir full && head -c 64M /dev/zero 2>/dev/null > full/bytes; "
+    "n=0; while touch full/$n 2>/dev/null; do n=$((n + 1)); done; "
+    "df --output=avail,iavail . | tail -n 1"
+)
+
+
+@contextmanager
+def small_disk(pool: Minipool, hosts: list[str]) -> Iterator[str]:
+    """Workers whose execute folder is a disk of 16 MB; gives the folder."""
+    folder = pool.check(hosts[0], "condor_config_val NB.EXECUTE").strip()
+    rights = pool.check(hosts[0], f"stat -c uid=%u,gid=%g,mode=%a {folder}").strip()
+    with mounted_over(pool, hosts, folder, f"size=16m,nr_inodes=300,{rights}"):
+        yield folder
+
+
+def fill(pool: Minipool, host: str, folder: str) -> None:
+    left = pool.check(host, FILL.format(folder)).split()
+    assert left == ["0", "0"], f"{left} kB and files are left on {host}"
+
+
+def test_a_start_says_that_the_disk_is_full(pool: Minipool, alice: HubUser) -> None:
+    alice.stop()
+    workers = pool.group("workers")
+    with small_disk(pool, workers) as folder:
+        for worker in workers:
+            fill(pool, worker, folder)
+        alice.ask({"notebook_class": "regular"})
+        alice.wait_until_gone(timeout_s=60)
+        alice.wait_for_outcome("disk")
+        wait_for("the job left the queue", lambda: not alice.job())
+    alice.start({"notebook_class": "regular"})
+    alice.compute()
+
+
+def test_a_running_notebook_outlives_it(pool: Minipool, alice: HubUser) -> None:
+    alice.stop()
+    with small_disk(pool, pool.group("workers")) as folder:
+        alice.start({"notebook_class": "regular"})
+        job, worker = alice.job(), alice.worker()
+        kernel = alice.notebook("POST", "api/kernels").json()["id"]
+        fill(pool, worker, folder)
+        stays("the notebook answers", lambda: alice.notebook("GET", "api/status").status_code == 200, 20)
+        assert alice.server()["ready"] and alice.job() == job
+        pool.check(worker, f"rm -r {folder}/full")
+        assert alice.notebook("GET", f"api/kernels/{kernel}").status_code == 200
+        alice.compute()
+        alice.stop()
