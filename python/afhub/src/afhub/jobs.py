@@ -245,6 +245,7 @@ SLOT_PROJECTION: Final = (
     "TotalSlotMemory",
     "TotalSlotDisk",
     "Draining",
+    "DaemonStartTime",
 )
 
 
@@ -280,6 +281,11 @@ def slots_by_class(settings: Settings, ads: Iterable[Mapping[str, Any]]) -> dict
         )
         for row in settings.classes
     }
+
+
+def startds_of(ads: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """When the notebook startd of each machine was started, in seconds since 1970."""
+    return {_text(ad, "Machine"): _number(ad, "DaemonStartTime") or 0 for ad in ads}
 
 
 def _offered(ad: Mapping[str, Any]) -> set[str]:

@@ -208,6 +208,9 @@ class Explainer:
             if left.reason:
                 values["reason"] = left.reason
             key = "node_lost" if left.kind in _LOST_KINDS else "evicted"
+            if left.kind == "reconnect_failed" and trace is not None and not trace.started:
+                # The starter gave up before it had anything to run, which only its own log explains.
+                key = "setup"
             key = "disk" if _NO_SPACE.search(left.reason) else key
             return Outcome.make(key, values, at=left.at, job_id=job_id, facts=facts)
         if removed is not None:

@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 
 from afhub.condor import CondorRefused, CondorUnreachable
 from afhub.events import FREEING, Event, Trace, Traces
-from afhub.jobs import ClassSlots, Job, parse_ad, slots_by_class
+from afhub.jobs import ClassSlots, Job, parse_ad, slots_by_class, startds_of
 from afhub.outcomes import Explainer
 from afhub.settings import Settings
 from afhub.words import Words
@@ -37,9 +37,11 @@ QUIET_AGE_S = 60.0
 SETTLE_S = 2.0
 #: How often the event log is looked at, in seconds. A look is one stat().
 WATCH_S = 0.2
-#: How long after an end its slot is free in the collector's eyes, and how often at most a negotiation is asked for, in s.
+#: How long after an end its slot counts as free, and how often at most a negotiation is asked for, in seconds.
 FREED_S = (0.3, 2.0)
 NUDGE_S = 1.0
+#: How often machines of notebooks that lost their connection are looked at, in seconds.
+LOOK_S = 10.0
 #: How old the numbers of free slots may be, in seconds.
 SLOTS_AGE_S = 4.0
 #: For how long nobody asks again after a daemon gave no answer, in seconds.
@@ -166,6 +168,9 @@ class Pool:
         #: How many starts wait for a slot.
         self.waiting = 0
         self._nudged_at = float("-inf")
+        self._startds: dict[str, int] = {}
+        self._lost: set[str] = set()
+        self._looked_at = float("-inf")
         self._nudges: set[asyncio.Task[None]] = set()
         self._listeners: WeakValueDictionary[tuple[str, str], Listener] = WeakValueDictionary()
 
@@ -174,7 +179,9 @@ class Pool:
         return Snapshot({job.job_id: job for job in found if job is not None})
 
     async def _fetch_slots(self) -> dict[str, ClassSlots]:
-        return slots_by_class(self.settings, await self._collector.call("slots"))
+        ads = await self._collector.call("slots")
+        self._startds = startds_of(ads)
+        return slots_by_class(self.settings, ads)
 
     # The event log
 
@@ -214,10 +221,38 @@ class Pool:
                     seen = now
                     self._take_in(events)
                 self._note_watching(True, "")
+                await self._look_for_restarted()
             except (OSError, CondorUnreachable, CondorRefused, TypeError) as error:
                 self._note_watching(False, str(error))
                 pause_s = PAUSE_S
             await asyncio.sleep(pause_s)
+
+    async def _look_for_restarted(self) -> None:
+        """Give up notebooks whose machine was started anew. HTCondor itself tries to reach them for a whole lease."""
+        if self.clock() - self._looked_at < LOOK_S:
+            return
+        self._looked_at = self.clock()
+        cut_off = [
+            trace
+            for trace in self._traces.known.values()
+            if trace.disconnected and trace.started and not (trace.left or trace.ended)
+        ]
+        if not cut_off:
+            return
+        try:
+            await self.slots()
+        except CondorUnreachable:
+            return
+        self._take_in(
+            [
+                Event(
+                    "reconnect_failed", trace.job_id, trace.owner, trace.server, "", int(time.time()),
+                    host=trace.host, reason="the machine was started anew",
+                )
+                for trace in cut_off
+                if self._startds.get(trace.host, 0) > trace.started
+            ]
+        )  # fmt: skip
 
     def _note_watching(self, watching: bool, why: str) -> None:
         if not watching and not self._warned:
@@ -300,9 +335,14 @@ class Pool:
         """Take a removed job off the queue although its node does not answer. Raises as :meth:`submit` does."""
         return bool(await self._schedd.call("remove_by_force", job_id))
 
-    def doom(self, job_id: str, reason: str) -> None:
-        """Remove a job as soon as the schedd answers, without anyone waiting for it."""
+    def doom(self, job_id: str, reason: str, *, lost: bool = False) -> None:
+        """Remove a job as soon as the schedd answers, without anyone waiting for it.
+
+        ``lost`` says that its node has it no more: nobody need wait until the node confirms.
+        """
         self._doomed[job_id] = reason
+        if lost:
+            self._lost.add(job_id)
         self._wake_reaper()
 
     def doom_server(self, owner: str, server: str, reason: str) -> None:
@@ -335,6 +375,8 @@ class Pool:
             for job_id, reason in list(self._doomed.items()):
                 try:
                     await self._schedd.call("remove", job_id, reason)
+                    if job_id in self._lost:
+                        await self._schedd.call("remove_by_force", job_id)
                 except CondorUnreachable as error:
                     log.warning("Job %s can't be removed yet: %s", job_id, error)
                     break
@@ -343,6 +385,7 @@ class Pool:
                 else:
                     log.info("Removed job %s: %s", job_id, reason)
                 self._doomed.pop(job_id, None)
+                self._lost.discard(job_id)
             if self._doomed or self._doomed_servers:
                 await asyncio.sleep(PAUSE_S)
 

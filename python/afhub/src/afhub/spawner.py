@@ -603,7 +603,8 @@ class NotebookSpawner(CondorSpawner):
             self.outcome = await self._why_over(job)
         trace = self._trace()
         if self.job_id and not (trace is not None and trace.ended):
-            self.pool.doom(self.job_id, "The notebook is over")
+            lost = trace is not None and trace.left is not None and trace.left.kind == "reconnect_failed"
+            self.pool.doom(self.job_id, "The notebook is over", lost=lost)
         self.log.warning("Job %s of %s is over: %s", self.job_id, self._log_name, self._why)
         return GONE
 
@@ -651,6 +652,11 @@ class NotebookSpawner(CondorSpawner):
         if self._submission is not None:
             await asyncio.wait([self._submission], timeout=STOP_WAIT_S)
         job_id, reason = self.job_id, "Stopped by the hub"
+        trace = self._trace()
+        if trace is not None and trace.left is not None and trace.left.kind == "reconnect_failed":
+            # Its node has no such job: nothing there can be waited for.
+            self.pool.doom(job_id, reason, lost=True)
+            return
         if not job_id:
             if self._submitting:
                 # Nobody knows whether the schedd took the job before it fell silent.
