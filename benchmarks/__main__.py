@@ -195,11 +195,17 @@ def main() -> None:
     pool = Minipool.from_environment()
     found: dict[str, report.Figure] = {}
 
+    remarks = () if not chosen.quick else ("**A quick run: far too few samples for a figure.**",)
+    day = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
+    versions = machine.versions(pool)
+
     def add(*some: report.Figure) -> None:
-        # Shown at once: a later measurement that fails must not take these along.
+        # Shown and written at once: a later measurement that fails must not take these along.
         for figure in map(figures.with_notes, some):
             found[figure.key] = figure
             sys.stdout.write(f"\n{report.figure_text(figure)}\n\n")
+        results = report.Results(day, machine.machine(), versions, tuple(found.values()), remarks)
+        report.write(results, chosen.out)
 
     with ExitStack() as stack_of:
         run = Run(pool, sizes, stack_of, with_stock=not chosen.without_stock)
@@ -220,16 +226,6 @@ def main() -> None:
             clicks |= run.stock_settings()
             # In the place of those without it.
             add(*figures.click_figures(clicks, sizes))
-        remarks = () if not chosen.quick else ("**A quick run: far too few samples for a figure.**",)
-        now = datetime.datetime.now(datetime.UTC)
-        results = report.Results(
-            f"{now:%Y-%m-%d}",
-            machine.machine(),
-            machine.versions(pool),
-            tuple(found.values()),
-            remarks,
-        )
-        report.write(results, chosen.out)
         run.say(f"Written: {chosen.out}/results.md and results.json")
     sys.stdout.write("\n" + report.summary(found.values()) + "\n")
 
