@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from afhub.pool import Pool
-from afhub.reconciler import PATIENCE_S, Ownership, Reconciler
-from hub_fakes import FakeCondor, Hub, until
+from afhub.reconciler import PATIENCE_S, STRANGER_S, Ownership, Reconciler
+from afhub.settings import Settings
+from hub_fakes import Clock, FakeCondor, Hub, until
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -42,6 +43,7 @@ def owned(hub: Hub, name: str = "alice", server: str = "", **state: Any) -> None
 def test_a_job_that_no_server_owns_is_removed_and_logged(
     hub: Hub, pool: Pool, condor: FakeCondor, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
+    owned(hub, server="two")
     condor.add("7.0", server="two", status=status)
     assert once(hub, pool, condor) == ["7.0"]
     assert condor.ads == {}
@@ -66,6 +68,7 @@ def test_jobs_that_servers_own_are_left_alone(hub: Hub, pool: Pool, condor: Fake
 def test_ownership_is_of_user_server_and_job(
     hub: Hub, pool: Pool, condor: FakeCondor, name: str, server: str, job_id: str
 ) -> None:
+    owned(hub)
     owned(hub, name, server, job_id=job_id)
     condor.add("7.0", status=2)
     assert once(hub, pool, condor) == ["7.0"]
@@ -124,10 +127,30 @@ def test_silence_of_the_schedd_changes_nothing(
     assert "does not answer" in caplog.text
 
 
+def test_a_notebook_that_runs_is_spared_for_a_while_where_the_database_never_heard_of_its_server(
+    settings: Settings, hub: Hub, condor: FakeCondor, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    pool = Pool(settings, schedd=condor, collector=condor, event_log=condor, clock=clock)
+    reconciler = Reconciler(pool, lambda: hub.db, lease_s=LEASE_S)
+    condor.add("7.0", status=2)
+
+    async def scenario() -> None:
+        for _ in range(3):
+            assert await reconciler.once() == []
+            clock.now += STRANGER_S / 4
+        assert caplog.text.count("Is this the right database?") == 1
+        clock.now += STRANGER_S / 2
+        assert await reconciler.once() == ["7.0"]
+        await pool.close()
+
+    asyncio.run(scenario())
+
+
 def test_the_queue_is_asked_and_not_remembered(hub: Hub, pool: Pool, condor: FakeCondor) -> None:
     async def scenario() -> None:
         await pool.jobs()
-        condor.add("7.0", status=2)
+        condor.add("7.0")
         assert await Reconciler(pool, lambda: hub.db, lease_s=LEASE_S).once() == ["7.0"]
         await pool.close()
 
@@ -159,7 +182,7 @@ def test_a_fault_does_not_end_it(
 ) -> None:
     monkeypatch.setattr("afhub.reconciler.FIRST_S", 0.0)
     monkeypatch.setattr("afhub.reconciler.EVERY_S", 0.01)
-    condor.add("7.0", status=2)
+    condor.add("7.0")
     faults = [RuntimeError("database is locked")]
 
     def session() -> Any:

@@ -25,6 +25,8 @@ log = logging.getLogger("afhub.reconciler")
 #: When the first comparison is made after the hub's start, and how often later, in seconds.
 FIRST_S = 20.0
 EVERY_S = 60.0
+#: How long a notebook that runs is spared if the database has never heard of its server, in seconds.
+STRANGER_S = 600.0
 #: How much longer than HTCondor tries to reach a node a removed job may stay in the queue, in seconds.
 PATIENCE_S = 60.0
 
@@ -34,9 +36,12 @@ class Ownership:
 
     def __init__(self, rows: Iterable[tuple[str, str, Any]]) -> None:
         """``rows`` are user name, server name and state."""
+        #: Servers that the database has heard of, running or not.
+        self.known: set[tuple[str, str]] = set()
         self._jobs: set[tuple[str, str, str]] = set()
         self._submitting: set[tuple[str, str]] = set()
         for user, server, state in rows:
+            self.known.add((user, server))
             if not isinstance(state, dict):
                 continue
             if state.get("job_id"):
@@ -65,6 +70,7 @@ class Reconciler:
         self._pool = pool
         self._session = session
         self._lease_s = lease_s
+        self._strangers: dict[str, float] = {}
 
     async def run(self) -> None:
         """Compare for ever."""
@@ -92,14 +98,35 @@ class Reconciler:
                 if job.since and time.time() - job.since > self._lease_s + PATIENCE_S:
                     await self._force(job)
                     gone.append(job.job_id)
-            elif not owned.owns(job):
+            elif not owned.owns(job) and not self._spared(job, owned):
                 log.warning(
                     "Reconciler: removing job %s of %s (server %r, %s): no server of the hub owns it",
                     job.job_id, job.owner, job.server, job.status.name.lower(),
                 )  # fmt: skip
                 self._pool.doom(job.job_id, "No server of the hub owns this notebook")
                 gone.append(job.job_id)
+        self._strangers = {
+            job_id: seen for job_id, seen in self._strangers.items() if job_id in snapshot.jobs
+        }
         return gone
+
+    def _spared(self, job: Job, owned: Ownership) -> bool:
+        """Whether a job is left alone for now although nobody owns it.
+
+        A notebook that runs, of a server that the database has never heard of, is what one sees with an empty or an
+        older database: an admin has some minutes to put the right one back.
+        """
+        if not job.status.runs or (job.owner, job.server) in owned.known:
+            return False
+        now = self._pool.clock()
+        if job.job_id not in self._strangers:
+            self._strangers[job.job_id] = now
+            log.warning(
+                "Reconciler: the database knows no server %r of %s, but its job %s runs; it is removed in %d s. "
+                "Is this the right database?",
+                job.server, job.owner, job.job_id, STRANGER_S,
+            )  # fmt: skip
+        return now - self._strangers[job.job_id] < STRANGER_S
 
     async def _force(self, job: Job) -> None:
         log.warning("Reconciler: job %s of %s was removed, its node does not answer", job.job_id, job.owner)

@@ -41,6 +41,8 @@ UNREAD_S = 30.0
 #: How long a hub that restarted waits at most for the event log of the time before, in seconds.
 CATCH_UP_S = 15.0
 
+#: When a negotiation is asked for again after a submission, in seconds.
+LATER_S = (1.5, 4.0)
 #: After so many seconds in the queue beside free slots, HTCondor's own word about the match is shown.
 UNMATCHED_S = 20
 
@@ -383,6 +385,9 @@ class NotebookSpawner(CondorSpawner):
     async def _until_listening(self, row: NotebookClass) -> None:
         """Wait until the job runs and its server reported a port."""
         self.pool.waiting += 1
+        for seconds in LATER_S:
+            # What its owner stopped a moment ago may still count when the schedd asks for the first time.
+            self.pool.nudge(seconds)
         try:
             await self._wait_for_port(row)
         finally:
