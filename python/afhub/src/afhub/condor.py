@@ -132,7 +132,7 @@ class Condor:
             result = schedd.submit(self._htcondor.Submit(dict(description)))
         except self._errors as error:
             text = " ".join(str(error).split())
-            if "connect" in text.lower():
+            if "connect" in text.lower() or "SECMAN" in text:
                 self._schedd = None
                 raise CondorUnreachable(text) from error
             raise CondorRefused(text) from error

@@ -12,6 +12,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import sys
 from asyncio.exceptions import TimeoutError as AsyncTimeoutError
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ from afhub.settings import Settings
 log = logging.getLogger("afhub.worker")
 
 CALLS = ("jobs", "submit", "remove", "remove_by_force", "reschedule", "events", "slots")
+# HTCondor's words where the other side has forgotten a session (``SECMAN_ERR_``).
+_STALE = re.compile(r"SECMAN:200[47]")
 _ANSWER_LIMIT = 64 * 1024 * 1024
 
 
@@ -56,19 +59,26 @@ class WorkerProcess:
 
     async def _in_turn(self, name: str, args: tuple[Any, ...]) -> Any:
         async with self._lock:
-            try:
-                answer = await asyncio.wait_for(self._ask(name, args), self._timeout_s)
-            except AsyncTimeoutError as error:
+            answer = await self._attempt(name, args)
+            if _STALE.search(str(answer.get("unreachable", ""))):
+                # A schedd that was restarted does not know this process's session any more; a new one has none.
                 await self._kill()
-                raise CondorUnreachable(f"no answer to {name!r} within {self._timeout_s:g} s") from error
-            except (OSError, TypeError, ValueError) as error:
-                await self._kill()
-                raise CondorUnreachable(f"the helper process ended during {name!r}: {error}") from error
+                answer = await self._attempt(name, args)
         if "refused" in answer:
             raise CondorRefused(answer["refused"])
         if "unreachable" in answer:
             raise CondorUnreachable(answer["unreachable"])
         return answer["result"]
+
+    async def _attempt(self, name: str, args: tuple[Any, ...]) -> dict[str, Any]:
+        try:
+            return await asyncio.wait_for(self._ask(name, args), self._timeout_s)
+        except AsyncTimeoutError as error:
+            await self._kill()
+            raise CondorUnreachable(f"no answer to {name!r} within {self._timeout_s:g} s") from error
+        except (OSError, TypeError, ValueError) as error:
+            await self._kill()
+            raise CondorUnreachable(f"the helper process ended during {name!r}: {error}") from error
 
     async def _ask(self, name: str, args: tuple[Any, ...]) -> dict[str, Any]:
         process = self._process
