@@ -53,6 +53,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("afhub.spawner.START_AGE_S", 0.02)
     monkeypatch.setattr("afhub.spawner.POLL_AGE_S", 0.0)
     monkeypatch.setattr("afhub.spawner.STOP_WAIT_S", 0.5)
+    monkeypatch.setattr("afhub.spawner.BACK_S", 0.2)
 
 
 @pytest.fixture

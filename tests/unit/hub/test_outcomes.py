@@ -70,6 +70,21 @@ def test_the_table_of_codes_is_complete() -> None:
 
 
 @pytest.mark.parametrize(
+    ("before", "key"),
+    [
+        pytest.param((), "setup", id="before anything ran"),
+        pytest.param((RUNNING,), "node_lost", id="while the notebook ran"),
+    ],
+)
+def test_a_starter_that_gives_up_before_it_ran_anything_is_no_lost_node(
+    before: tuple[Event, ...], key: str
+) -> None:
+    outcome = over(*before, event("reconnect_failed", 1030, reason="Job disconnected too long"), host=HOST)
+    assert outcome.key == key
+    assert HOST in told(outcome) or key == "setup"
+
+
+@pytest.mark.parametrize(
     ("code", "subcode", "reason", "key"),
     [
         (26, MEMORY_SUBCODE, "used 13000 MB", "memory"),

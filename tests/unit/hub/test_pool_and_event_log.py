@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from afhub.pool import POLL_AGE_S, QUIET_AGE_S, SETTLE_S, Pool
+from afhub.pool import LOOK_S, POLL_AGE_S, QUIET_AGE_S, SETTLE_S, Pool
 from afhub.settings import Settings
 from hub_fakes import Clock, FakeCondor, until
 
@@ -231,6 +231,67 @@ def test_a_negotiation_is_asked_for_when_a_slot_becomes_free_and_somebody_waits(
         await until(lambda: pool.trace("9.0", "alice", ""))
         await until(lambda: not pool._nudges)
         assert condor.calls.count("reschedule") == 1
+        await pool.close()
+
+    asyncio.run(scenario())
+
+
+HOST = "worker1.example.org"
+
+
+def machine(started: int) -> dict[str, object]:
+    return {
+        "Machine": HOST,
+        "SlotType": "Static",
+        "State": "Unclaimed",
+        "AfhubClasses": "regular",
+        "DaemonStartTime": started,
+    }
+
+
+@pytest.mark.parametrize(
+    ("booted", "cut_off", "given_up"),
+    [
+        pytest.param(2000, True, True, id="started anew since the notebook began"),
+        pytest.param(500, True, False, id="the same as when the notebook began"),
+        pytest.param(2000, False, False, id="connected all the time"),
+    ],
+)
+def test_a_notebook_is_given_up_where_its_machine_was_started_anew(
+    pool: Pool, condor: FakeCondor, clock: Clock, booted: int, cut_off: bool, given_up: bool
+) -> None:
+    async def scenario() -> None:
+        condor.slot_ads = [machine(booted)]
+        await following(pool)
+        condor.tell("running", "7.0", host=HOST, at=1000)
+        if cut_off:
+            condor.tell("disconnected", "7.0", host=HOST, at=1010)
+        await until(lambda: (trace := pool.trace("7.0", "alice", "")) and trace.started)
+        for _ in range(3):
+            clock.now += LOOK_S + 1
+            await asyncio.sleep(0.05)
+        assert ("slots" in condor.calls) == cut_off
+        trace = pool.trace("7.0", "alice", "")
+        left = trace.left if trace else None
+        assert (left is not None) == given_up
+        if left is not None:
+            assert (left.kind, left.reason) == ("reconnect_failed", "the machine was started anew")
+        await pool.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_job_whose_node_is_gone_is_taken_off_the_queue_without_its_node(
+    pool: Pool, condor: FakeCondor
+) -> None:
+    async def scenario() -> None:
+        condor.add("7.0", status=2)
+        condor.add("8.0", status=2)
+        pool.doom("7.0", "lost", lost=True)
+        pool.doom("8.0", "over")
+        await until(lambda: not condor.ads)
+        assert condor.forced == ["7.0"]
+        assert condor.calls.count("remove") == 2
         await pool.close()
 
     asyncio.run(scenario())

@@ -388,6 +388,46 @@ def test_a_request_that_never_reached_the_schedd_is_told_after_a_restart(
     asyncio.run(scenario())
 
 
+def test_a_start_that_waited_for_the_schedd_when_the_hub_was_killed_is_told_after_a_restart(
+    hub: Hub, condor: FakeCondor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("afhub.spawner.BACK_S", 60.0)
+    condor.silent = True
+
+    async def scenario() -> None:
+        start = asyncio.ensure_future(hub.spawner().start())
+        await until(lambda: "jobs" in condor.calls)
+        again = hub.spawner()
+        assert not again.adopts_start, "nothing was submitted"
+        assert await again.poll() == 1
+        assert again.outcome is not None
+        assert again.outcome.key == "interrupted"
+        start.cancel()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_start_waits_a_moment_for_a_schedd_that_comes_back(
+    hub: Hub, condor: FakeCondor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("afhub.spawner.BACK_S", 5.0)
+    condor.silent = True
+
+    async def scenario() -> None:
+        spawner = hub.spawner()
+        start = asyncio.ensure_future(spawner.start())
+        await until(lambda: spawner._phase[0] == "unanswered")
+        assert not start.done()
+        condor.silent = False
+        await until(lambda: spawner.job_id)
+        condor.run(spawner.job_id)
+        spawner.accept_port(40001)
+        assert await asyncio.wait_for(start, 5) == "http://worker1.example.org:40001"
+
+    asyncio.run(scenario())
+
+
 def test_the_environment_holds_what_is_needed_and_no_secret_of_the_hub(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

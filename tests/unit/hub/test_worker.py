@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +78,51 @@ def test_a_process_that_ends_is_replaced(settings: Settings) -> None:
         await worker.close()
 
     asyncio.run(scenario())
+
+
+FORGOTTEN = """
+import json, os, sys
+sys.stdin.readline()
+with open({marks!r}, "a") as marks:
+    marks.write("x")
+alone = os.path.getsize({marks!r}) == 1
+for line in sys.stdin:
+    word = "SECMAN:{code}:Server rejected our session id" if alone or {for_ever} else ""
+    print(json.dumps({{"unreachable": word}} if word else {{"result": "new"}}), flush=True)
+"""
+
+
+def _forgotten(settings: Settings, marks: Path, *, code: int = 2004, for_ever: bool = False) -> WorkerProcess:
+    """A helper whose first process holds a session that the schedd has forgotten."""
+    script = FORGOTTEN.format(marks=str(marks), code=code, for_ever=for_ever)
+    return WorkerProcess(settings, timeout_s=5, command=(sys.executable, "-c", script))
+
+
+@pytest.mark.parametrize("code", [2004, 2007])
+def test_a_session_that_the_schedd_forgot_is_replaced_and_the_call_made_again(
+    settings: Settings, tmp_path: Path, code: int
+) -> None:
+    async def scenario() -> None:
+        worker = _forgotten(settings, tmp_path / "marks", code=code)
+        assert await worker.call("jobs") == "new"
+        await worker.close()
+
+    asyncio.run(scenario())
+    assert (tmp_path / "marks").read_text() == "xx"
+
+
+@pytest.mark.parametrize(("code", "processes"), [(2004, "xx"), (2010, "x")])
+def test_any_other_failure_and_a_second_one_reach_the_caller(
+    settings: Settings, tmp_path: Path, code: int, processes: str
+) -> None:
+    async def scenario() -> None:
+        worker = _forgotten(settings, tmp_path / "marks", code=code, for_ever=True)
+        with pytest.raises(CondorUnreachable, match=f"SECMAN:{code}"):
+            await worker.call("jobs")
+        await worker.close()
+
+    asyncio.run(scenario())
+    assert (tmp_path / "marks").read_text() == processes
 
 
 def test_secrets_of_the_hub_stay_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,8 @@ UNREAD_S = 30.0
 #: How long a hub that restarted waits at most for the event log of the time before, in seconds.
 CATCH_UP_S = 15.0
 
+#: How long a start waits for a schedd that does not answer, in seconds.
+BACK_S = 10.0
 #: When a negotiation is asked for again after a submission, in seconds.
 LATER_S = (1.5, 4.0)
 #: After so many seconds in the queue beside free slots, HTCondor's own word about the match is shown.
@@ -78,6 +80,7 @@ class NotebookSpawner(CondorSpawner):
     def __init__(self, **kwargs: Any) -> None:
         self._machine = ""
         self._token_hash = ""
+        self._asked = False
         self._submitting = False
         self._submission: asyncio.Future[str] | None = None
         self._submitted_at = float("-inf")
@@ -184,6 +187,7 @@ class NotebookSpawner(CondorSpawner):
             "port": self.port,
             "token_hash": self._token_hash,
             "token_row": self._token_row,
+            "asked": self._asked,
             "submitting": self._submitting,
             "outcome": self.outcome.model_dump() if self.outcome else None,
         }
@@ -194,6 +198,7 @@ class NotebookSpawner(CondorSpawner):
         self._machine = state.get("machine", "")
         self._token_hash = state.get("token_hash", "")
         self._token_row = state.get("token_row", "")
+        self._asked = state.get("asked", False)
         self._submitting = state.get("submitting", False)
         self.port = state.get("port", 0)
         self.outcome = outcome_in(state)
@@ -207,7 +212,7 @@ class NotebookSpawner(CondorSpawner):
         super().clear_state()
         self._revoke_token()
         self._machine = self._token_hash = ""
-        self._submitting = self._adopted = self._gone = False
+        self._asked = self._submitting = self._adopted = self._gone = False
         self._port_known = None
         self.port = 0
 
@@ -307,6 +312,9 @@ class NotebookSpawner(CondorSpawner):
             )
         except ValueError as error:
             raise self._failure("description", 500, reason=str(error)) from error
+        # A hub that is killed while it waits for the schedd can say so afterwards.
+        self._asked = True
+        self._save_state()
         await self._remove_leftovers()
         await self._submit(description)
         await self._until_listening(row)
@@ -340,11 +348,20 @@ class NotebookSpawner(CondorSpawner):
         return StartFailed(self.pool.words, outcome, status)
 
     async def _remove_leftovers(self) -> None:
-        """A server has one job: whatever an earlier hub left of it goes first."""
-        try:
-            snapshot = await self.pool.jobs(max_age_s=START_AGE_S)
-        except CondorUnreachable as error:
-            raise self._failure("unreachable", 503, detail=str(error)) from error
+        """A server has one job: whatever an earlier hub left of it goes first.
+
+        A schedd that is just coming back is given a moment: the collector learns of it seconds later.
+        """
+        patience_until = self.pool.clock() + BACK_S
+        while True:
+            try:
+                snapshot = await self.pool.jobs(max_age_s=START_AGE_S)
+                break
+            except CondorUnreachable as error:
+                if self.pool.clock() >= patience_until:
+                    raise self._failure("unreachable", 503, detail=str(error)) from error
+                self._tell("unanswered")
+                await asyncio.sleep(START_AGE_S)
         self.pool.spare_server(self.user.name, self.name)
         for job in snapshot.of(self.user.name, self.name):
             if job.status is not JobStatus.REMOVED:
@@ -352,7 +369,7 @@ class NotebookSpawner(CondorSpawner):
                 self.pool.doom(job.job_id, "The notebook is started anew")
 
     async def _submit(self, description: Mapping[str, str]) -> None:
-        self._submitting = True
+        self._asked, self._submitting = False, True
         self._save_state()
         # A cancelled start must still learn the job's id, or nobody could remove the job.
         self._submission = asyncio.ensure_future(self.pool.submit(description))
@@ -581,6 +598,9 @@ class NotebookSpawner(CondorSpawner):
         if self._adopted and not self._listening:
             return await self._finish_start()
         if not self.job_id:
+            if self._asked and self._port_known is None:
+                # Another hub's start, from which nothing was submitted.
+                self.outcome = self._failure("interrupted", 500).outcome
             return GONE
         trace = self._trace()
         if trace is not None and (trace.ended or trace.held or (trace.left and self._listening)):
