@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from chromium import chromium
 from hubclient import HubUser
 from playwright.sync_api import Browser
 
@@ -71,7 +72,7 @@ class Run:
         """All variants, idle and busy by turns."""
         taken: dict[str, list[Click]] = {}
         log = stack.UnitLog(self.pool, "hub", "afhub-hub")
-        with click_to_lab.chromium() as browser:
+        with chromium() as browser:
             ours = OverHub(
                 OURS, self.users[0], self.agents, f"{self.pool.url}/hub/spawn", "#spawn_form [type=submit]"
             )
@@ -124,7 +125,7 @@ class Run:
         self.say("Clicks, stock HTCondor settings: setting them")
         try:
             stock_hub.deploy(self.pool, "stock")
-            with click_to_lab.chromium() as browser:
+            with chromium() as browser:
                 other = self._stock_variant(browser, STOCK_SETTINGS)
                 if other is None:
                     return taken

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hubclient import HubUser
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from benchmarks import machine, report
 from benchmarks.stack import LogLine, WorkerAgent, first_line
 from minipool import Minipool, wait_for
 
 PATIENCE_S = 120
-OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 #: Lab is usable when its launcher shows a card for a kernel (for which /api/kernelspecs must have been answered), the
 #: file browser has listed its folder, and nothing covers the window any more. The same words for every variant.
@@ -83,18 +72,6 @@ class Variant(Protocol):
 
     def stop(self) -> None:
         """Ends what `start` started, and waits until it is gone."""
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """The browser of all variants."""
-    program = shutil.which("chromium")
-    if not program:
-        raise RuntimeError("the program 'chromium' is needed: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=OPTIONS)
-        yield browser
-        browser.close()
 
 
 def _usable(page: Page) -> dict[str, float]:

@@ -12,23 +12,7 @@ PATH=$PWD/.venv/bin:$PATH
 log=.minipool/bench.log
 begin=$SECONDS
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-
-# stage TITLE COMMAND...: one line for each stage, with its time; the whole output is in the log, and shown after a failure.
-stage() {
-  local title=$1 at=$SECONDS
-  shift
-  printf '%-58s' "$title"
-  if "$@" >"$log.stage" 2>&1; then
-    cat "$log.stage" >>"$log"
-    printf '%4d s\n' $((SECONDS - at))
-  else
-    cat "$log.stage" >>"$log"
-    printf 'FAILED\n\n'
-    grep -vE '^(ok|included|skipping): |^$' "$log.stage" | tail -n 40
-    die "'$title' failed." "the whole output is in $log"
-  fi
-}
+cure='read the lines above'
 
 cleanup() {
   local code=$?
@@ -52,10 +36,7 @@ fi
 
 tools/venv.sh test
 docker/engine.sh
-if ! command -v chromium >/dev/null; then
-  say "Installing Chromium."
-  as_root apt_install chromium
-fi
+have_chromium
 mkdir -p .minipool
 : >"$log"
 PORT=${PORT:-$(cat .minipool/bench/port 2>/dev/null || free_port)}

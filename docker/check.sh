@@ -34,3 +34,11 @@ if [ "$free_gb" -lt "$needed_gb" ]; then
   die "only $free_gb GB are free on the disk of $root; the mini-pool needs $needed_gb GB." \
     "free some space there, for example with 'docker system prune'"
 fi
+
+# Every systemd watches files with a few of these, and one that gets none ends with exit code 255.
+watchers=${MINIPOOL_INOTIFY_INSTANCES:-$(cat /proc/sys/fs/inotify/max_user_instances)}
+others=$(docker ps --quiet --filter name=^afhub- 2>/dev/null | wc -l || true)
+if [ "$watchers" -lt $(((others + 7) * 6)) ]; then
+  die "fs.inotify.max_user_instances is $watchers, too few for seven hosts more beside the $others that run." \
+    "as root: sysctl fs.inotify.max_user_instances=1024"
+fi

@@ -13,21 +13,7 @@ log=$state.log
 export INSTANCE=$instance ANSIBLE_FORCE_COLOR=0
 PATH=$PWD/.venv/bin:$PATH
 
-# stage TITLE COMMAND...: one line for each stage, with its time; the whole output goes to a log and is shown on failure.
-stage() {
-  local title=$1 begin=$SECONDS
-  shift
-  printf '%-58s' "$title"
-  if "$@" >"$log.stage" 2>&1; then
-    cat "$log.stage" >>"$log"
-    printf '%4d s\n' $((SECONDS - begin))
-  else
-    cat "$log.stage" >>"$log"
-    printf 'FAILED\n\n'
-    grep -vE '^(ok|included|skipping): |^$' "$log.stage" | tail -n 40
-    die "'$title' failed." "read the lines above (everything: $log), mend it, then run 'make up' again: it goes on from there"
-  fi
-}
+cure="read the lines above, mend it, then run 'make up' again: it goes on from there"
 
 case $command in
 up)

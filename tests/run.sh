@@ -14,8 +14,6 @@ begin=$SECONDS
 
 title() { printf '\n== %s (at %d s)\n' "$1" $((SECONDS - begin)); }
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-
 # make down has to remove every container, network and volume that the mini-pool made.
 nothing_is_left() {
   local left
@@ -50,10 +48,7 @@ python -m pytest tests/unit
 
 title "Container engine, browser and images"
 docker/engine.sh
-if ! command -v chromium >/dev/null; then
-  say "Installing Chromium for the browser tests."
-  as_root apt_install chromium
-fi
+have_chromium
 docker/images.sh
 
 trap cleanup EXIT

@@ -29,3 +29,32 @@ apt_install() {
       die "$* cannot be installed." "see what 'apt-get install $*' says"
   fi
 }
+
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+have_chromium() {
+  if ! command -v chromium >/dev/null; then
+    say "Installing Chromium."
+    as_root apt_install chromium
+  fi
+}
+
+# What 'stage' logs to, and what to do after a failure: set by the script.
+log=
+cure=
+
+# stage TITLE COMMAND...: one line for each stage, with its time; after a failure also the end of its output.
+stage() {
+  local title=$1 at=$SECONDS
+  shift
+  printf '%-58s' "$title"
+  if "$@" >"$log.stage" 2>&1; then
+    cat "$log.stage" >>"$log"
+    printf '%4d s\n' $((SECONDS - at))
+  else
+    cat "$log.stage" >>"$log"
+    printf 'FAILED\n\n'
+    grep -vE '^(ok|included|skipping): |^$' "$log.stage" | tail -n 40
+    die "'$title' failed." "$cure (everything: $log)"
+  fi
+}

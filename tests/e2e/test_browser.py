@@ -9,30 +9,21 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import websocket
+from chromium import chromium
 from hubclient import HubUser
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from minipool import ROOT, Minipool, wait_for
 
 EXAMPLE = "/cvmfs/af.example.org/examples/zmumu.ipynb"
 SHOWN_IN_DOCS = ("spawn-page", "notebook", "waiting", "stopped")
 SIZE = {"width": 1280, "height": 900}
-OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 def keep_picture(page: Page, name: str) -> None:
@@ -47,12 +38,8 @@ def keep_picture(page: Page, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    assert program, "the tests in a browser need the program 'chromium'"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=OPTIONS)
-        yield chromium
-        chromium.close()
+    with chromium() as window:
+        yield window
 
 
 @pytest.fixture

@@ -295,3 +295,28 @@ def test_a_job_whose_node_is_gone_is_taken_off_the_queue_without_its_node(
         await pool.close()
 
     asyncio.run(scenario())
+
+
+def test_a_negotiation_is_asked_for_more_and_more_rarely_until_something_happens(
+    pool: Pool, condor: FakeCondor, clock: Clock
+) -> None:
+    async def asked_within(seconds: int) -> int:
+        before = condor.calls.count("reschedule")
+        for _ in range(seconds):
+            pool.nudge()
+            await until(lambda: not pool._nudges)
+            clock.now += 1
+        return condor.calls.count("reschedule") - before
+
+    async def scenario() -> None:
+        await following(pool)
+        pool.waiting = 1
+        first = await asked_within(10)
+        assert 3 <= first <= 4
+        assert await asked_within(200) <= 11
+        condor.tell("submitted", "7.0")
+        await until(lambda: pool.trace("7.0", "alice", ""))
+        assert await asked_within(10) == first
+        await pool.close()
+
+    asyncio.run(scenario())

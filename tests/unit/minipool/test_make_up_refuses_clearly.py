@@ -97,3 +97,9 @@ def test_a_disk_that_is_nearly_full_is_told_with_the_space_that_is_needed() -> N
     code, output = run("docker/check.sh", INSTANCE="unit", PORT="8999", MINIPOOL_MIN_FREE_GB="999999")
     assert code == 1
     assert "GB are free" in output and "999999 GB" in output
+
+
+def test_too_few_watchers_for_seven_hosts_more_are_told_with_the_command_that_helps() -> None:
+    code, output = run("docker/check.sh", INSTANCE="unit", PORT="8999", MINIPOOL_INOTIFY_INSTANCES="20")
+    assert code == 1
+    assert "max_user_instances is 20" in output and "sysctl fs.inotify.max_user_instances=1024" in output

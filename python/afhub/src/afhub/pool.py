@@ -37,9 +37,12 @@ QUIET_AGE_S = 60.0
 SETTLE_S = 2.0
 #: How often the event log is looked at, in seconds. A look is one stat().
 WATCH_S = 0.2
-#: How long after an end its slot counts as free, and how often at most a negotiation is asked for, in seconds.
+#: How long after an end its slot counts as free, in seconds.
 FREED_S = (0.3, 2.0)
+#: How long after asking for a negotiation it is asked for again, in seconds: first, and at most where nothing comes of it. A schedd
+#: and a negotiator that have lost their connection wait for each other each time.
 NUDGE_S = 1.0
+RARE_NUDGE_S = 20.0
 #: How often machines of notebooks that lost their connection are looked at, in seconds.
 LOOK_S = 10.0
 #: How old the numbers of free slots may be, in seconds.
@@ -168,6 +171,7 @@ class Pool:
         #: How many starts wait for a slot.
         self.waiting = 0
         self._nudged_at = float("-inf")
+        self._nudge_s = NUDGE_S
         self._startds: dict[str, int] = {}
         self._lost: set[str] = set()
         self._looked_at = float("-inf")
@@ -268,6 +272,7 @@ class Pool:
         if not events:
             return
         self._changed_at = self.clock()
+        self._nudge_s = NUDGE_S
         if self.waiting and any(event.kind in FREEING for event in events):
             for seconds in FREED_S:
                 self.nudge(seconds)
@@ -278,16 +283,17 @@ class Pool:
                 listener.job_changed(job_id)
 
     def nudge(self, after_s: float = 0.0) -> None:
-        """Ask for a negotiation: somebody waits and a slot may be free. Asking often does no harm."""
+        """Ask for a negotiation: somebody waits and a slot may be free. Without any news more and more rarely."""
         task = asyncio.ensure_future(self._nudge(after_s))
         self._nudges.add(task)
         task.add_done_callback(self._nudges.discard)
 
     async def _nudge(self, after_s: float) -> None:
         await asyncio.sleep(after_s)
-        if not self.waiting or self.clock() - self._nudged_at < NUDGE_S:
+        if not self.waiting or self.clock() - self._nudged_at < self._nudge_s:
             return
         self._nudged_at = self.clock()
+        self._nudge_s = min(2 * self._nudge_s, RARE_NUDGE_S)
         try:
             await self._schedd.call("reschedule")
         except (CondorUnreachable, CondorRefused) as error:
