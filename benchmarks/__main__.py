@@ -164,8 +164,7 @@ class Run:
         for number in range(self.sizes.bursts):
             self.say(f"Burst {number + 1} of {self.sizes.bursts}")
             burst.empty(self.pool)
-            before = self._spent()
-            one, after = burst.measure(self.users, self.sizes.clicks, self._spent)
+            one, before, after = burst.measure(self.users, self.sizes.clicks, self._spent)
             found.append((one, {part: after[part] - before[part] for part in before}))
         return found
 

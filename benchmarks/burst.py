@@ -32,51 +32,56 @@ class Burst:
         return max(self.ready_s)
 
 
-def _click(user: HubUser, name: str) -> float:
-    """Asks for a server; returns when that was."""
+def _connect(user: HubUser) -> requests.Session:
+    """A connection to the hub that is open already, as that of a browser that shows the page with the button."""
+    session = requests.Session()
+    # REQUESTS_CA_BUNDLE of the surroundings would win.
+    session.trust_env = False
+    session.verify = str(user.pool.ca_file)
+    session.headers["Authorization"] = f"token {user.token}"
+    session.get(f"{user.pool.url}/hub/api/user", timeout=PATIENCE_S).raise_for_status()
+    return session
+
+
+def _start(session: requests.Session, user: HubUser, name: str) -> tuple[float, float]:
+    """Asks for a server; returns when that was, and when the server was ready."""
+    url = f"{user.pool.url}/hub/api/users/{user.name}/servers/{name}"
     at = time.monotonic()
-    answer = user.api("POST", f"/users/{user.name}/servers/{name}", json={"notebook_class": "regular"})
-    if answer.status_code not in (201, 202):
+    answer = session.post(url, json={"notebook_class": "regular"}, timeout=PATIENCE_S)
+    if answer.status_code == 201:
+        return at, time.monotonic()
+    if answer.status_code != 202:
         raise RuntimeError(f"{name} of {user.name}: {answer.status_code} {answer.text}")
-    return at
-
-
-def _ready(user: HubUser, name: str) -> float:
-    """Follows a start's progress as the page that waits does; returns when the server was ready."""
-    url = f"{user.pool.url}/hub/api/users/{user.name}/servers/{name}/progress"
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        with requests.get(
-            url, headers={"Authorization": f"token {user.token}"}, verify=str(user.pool.ca_file), stream=True,
-            timeout=PATIENCE_S,
-        ) as answer:  # fmt: skip
-            for line in answer.iter_lines():
-                if not line.startswith(b"data:"):
-                    continue
-                told = json.loads(line.partition(b":")[2])
-                if told.get("ready"):
-                    return time.monotonic()
-                if told.get("failed"):
-                    raise RuntimeError(f"{name} of {user.name}: {told}")
-        # Before the start has begun there is no progress to follow.
-        time.sleep(0.05)
+    # The hub did not want to keep this waiting any longer: it tells the rest as it does to the page that waits.
+    with session.get(f"{url}/progress", stream=True, timeout=PATIENCE_S) as progress:
+        for line in progress.iter_lines(chunk_size=1):
+            told = json.loads(line.partition(b":")[2]) if line.startswith(b"data:") else {}
+            if told.get("ready"):
+                return at, time.monotonic()
+            if told.get("failed"):
+                raise RuntimeError(f"{name} of {user.name}: {told}")
     raise RuntimeError(f"{name} of {user.name} is not ready after {PATIENCE_S} s")
 
 
-def measure(users: Sequence[HubUser], clicks: int, look: Callable[[], T]) -> tuple[Burst, T]:
-    """One burst, shared out among the users, and what `look` sees when all are ready; all are stopped afterwards."""
+def measure(users: Sequence[HubUser], clicks: int, look: Callable[[], T]) -> tuple[Burst, T, T]:
+    """One burst, shared out among the users, and what `look` sees before it and when all are ready."""
     wanted = [(users[number % len(users)], f"bench{number}") for number in range(clicks)]
+    sessions = [_connect(user) for user, _ in wanted]
+    before = look()
     try:
-        with ThreadPoolExecutor(2 * clicks) as threads:
-            asked = [threads.submit(_click, *one) for one in wanted]
-            ready = [threads.submit(_ready, *one) for one in wanted]
-            asked_at = [one.result() for one in asked]
-            ready_at = [one.result() for one in ready]
-        seen = look()
+        with ThreadPoolExecutor(clicks) as threads:
+            starts = [
+                threads.submit(_start, session, *one) for session, one in zip(sessions, wanted, strict=True)
+            ]
+            moments = [start.result() for start in starts]
+        after = look()
     finally:
         stop_all(users)
+        for session in sessions:
+            session.close()
+    asked_at, ready_at = zip(*moments, strict=True)
     begun = min(asked_at)
-    return Burst(max(asked_at) - begun, tuple(sorted(at - begun for at in ready_at))), seen
+    return Burst(max(asked_at) - begun, tuple(sorted(at - begun for at in ready_at))), before, after
 
 
 def stop_all(users: Sequence[HubUser]) -> None:

@@ -1,0 +1,235 @@
+"""What the notebook's extension costs its server: with it, without it, and beside jupyter-resource-usage.
+
+    .venv/bin/python -m benchmarks.extension_cost
+
+starts real Jupyter servers of the environment it runs in, in turn, with the files and variables of a job and a stand-in
+for the hub on loopback, and writes benchmarks/extension_cost.md. Nothing else should run on the machine meanwhile. With
+--python it measures the servers of another environment, for example that of the notebooks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import http.client
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+KEY = "of-a-benchmark"
+JOB_AD = """
+ClusterId = 7
+ProcId = 0
+Owner = "ann"
+AfhubClass = "regular"
+AfhubMemoryLimitMb = 12288
+RequestCpus = 1
+AllowedJobDuration = 43200
+JobMaxVacateTime = 30
+"""
+RESOURCE_USAGE = "jupyter-resource-usage"
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "without either": (),
+    "jupyter_afhub": ("jupyter_afhub",),
+    RESOURCE_USAGE: ("jupyter_resource_usage",),
+    "both, as in the stack": ("jupyter_afhub", "jupyter_resource_usage"),
+}
+LIMITS = {"percent": 0.3, "mb": 15.0, "start_ms": 50.0}
+PATIENCE_S = 60.0
+TRY_EVERY_S = 0.005
+MB = 1024 * 1024
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class _Hub(BaseHTTPRequestHandler):
+    """A stand-in for the hub: knows of no news."""
+
+    def do_POST(self) -> None:
+        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if message.get("known"):
+            threading.Event().wait(min(message.get("wait_s", 0), 50))
+        body = json.dumps({"version": "1", "notices": [], "report_every_s": 60}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """The benchmark prints figures only."""
+
+
+@dataclass
+class Samples:
+    """Of one variant: seconds until it answers, CPU time that took, and the same and memory while it idles."""
+
+    start_s: list[float] = field(default_factory=list)
+    start_cpu_s: list[float] = field(default_factory=list)
+    idle_percent: list[float] = field(default_factory=list)
+    idle_mb: list[float] = field(default_factory=list)
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time of a process, its ended children included."""
+    values = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return sum(int(value) for value in values[11:15]) / _TICKS
+
+
+def private_mb(pid: int) -> float:
+    """Megabytes that would be free if the process ended: what its libraries share with others costs nobody anything."""
+    found = 0
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if name in {"Private_Clean", "Private_Dirty"}:
+            found += int(rest.split()[0])
+    return found / 1024
+
+
+def answers(port: int) -> bool:
+    """Whether the server answers a request."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/api/status", headers={"Authorization": f"token {KEY}"})
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+@contextmanager
+def server(
+    python: str, extensions: tuple[str, ...], hub_port: int, port: int
+) -> Iterator[tuple[int, float, float]]:
+    """A server that answers: its process, and the seconds and CPU seconds until then."""
+    with tempfile.TemporaryDirectory() as folder_name:
+        folder = Path(folder_name)
+        (folder / "job.ad").write_text(JOB_AD)
+        enabled = {name: name in extensions for name in ("jupyter_afhub", "jupyter_resource_usage")}
+        config = {
+            "ServerApp": {"jpserver_extensions": enabled},
+            # As in the stack: without it, jupyter-resource-usage measures once a second whether anybody looks or not.
+            "ResourceUseDisplay": {"enable_prometheus_metrics": False},
+        }
+        (folder / "jupyter_server_config.json").write_text(json.dumps(config))
+        environ: Mapping[str, str] = {
+            "PATH": os.environ["PATH"], "HOME": folder_name, "JUPYTER_CONFIG_DIR": folder_name,
+            "JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "PYTHONPATH": str(ROOT / "python/jupyter-afhub/src"),
+            "_CONDOR_JOB_AD": str(folder / "job.ad"), "_CONDOR_SCRATCH_DIR": folder_name, "AFHUB_CLASS": "regular",
+            "JUPYTERHUB_API_URL": f"http://127.0.0.1:{hub_port}/hub/api", "JUPYTERHUB_API_TOKEN": KEY,
+        }  # fmt: skip
+        begun = time.monotonic()
+        process = subprocess.Popen(
+            [
+                python, "-m", "jupyter_server", "--allow-root", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
+                "--ServerApp.port_retries=0", f"--IdentityProvider.token={KEY}",
+            ],
+            env=environ, cwd=folder_name, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            while not answers(port):
+                if process.poll() is not None or time.monotonic() - begun > PATIENCE_S:
+                    sys.exit(f"the server with {extensions or 'no extension'} does not start")
+                time.sleep(TRY_EVERY_S)
+            yield process.pid, time.monotonic() - begun, cpu_s(process.pid)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def measure(python: str, rounds: int, settle_s: float, idle_s: float) -> dict[str, Samples]:
+    """All variants in turn, round by round; the first round fills the file cache and is not counted."""
+    hub = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
+    hub.daemon_threads = True
+    threading.Thread(target=hub.serve_forever, daemon=True).start()
+    found = {name: Samples() for name in VARIANTS}
+    port = 38000
+    for number in range(rounds + 1):
+        for name, extensions in VARIANTS.items():
+            port += 1
+            with server(python, extensions, hub.server_address[1], port) as (pid, start_s, start_cpu_s):
+                if not number:
+                    continue
+                found[name].start_s.append(start_s)
+                found[name].start_cpu_s.append(start_cpu_s)
+                if idle_s:
+                    time.sleep(settle_s)
+                    before, begun = cpu_s(pid), time.monotonic()
+                    time.sleep(idle_s)
+                    used = (cpu_s(pid) - before) / (time.monotonic() - begun)
+                    found[name].idle_percent.append(used * 100)
+                    found[name].idle_mb.append(private_mb(pid))
+        print(f"round {number} of {rounds}", flush=True)
+    hub.shutdown()
+    return found
+
+
+def table(found: Mapping[str, Samples], python: str, idle_s: float) -> str:
+    """The figures as a page."""
+
+    def median(values: list[float]) -> float:
+        return statistics.median(values) if values else float("nan")
+
+    base = found["without either"]
+    rows = []
+    for name, samples in found.items():
+        start_ms = (median(samples.start_s) - median(base.start_s)) * 1000
+        cpu_ms = (median(samples.start_cpu_s) - median(base.start_cpu_s)) * 1000
+        percent, memory_mb = median(samples.idle_percent), median(samples.idle_mb)
+        rows.append(
+            f"| {name} | {median(samples.start_s):.2f} s | {start_ms:+.0f} ms | {cpu_ms:+.0f} ms "
+            f"| {percent:.2f} % | {percent - median(base.idle_percent):+.2f} % "
+            f"| {memory_mb:.1f} MB | {memory_mb - median(base.idle_mb):+.1f} MB |"
+        )
+    version = subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    count = len(base.start_s)
+    return "\n".join(
+        [
+            "# What the notebook's extension costs",
+            "",
+            f"Written by `benchmarks/extension_cost.py` on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}: {version}, "
+            f"{os.cpu_count()} cores, {platform.machine()}.",
+            f"Medians of {count} starts of each, in turn; idle: {idle_s:.0f} s of each start, nobody connected.",
+            "",
+            "| extensions | start | | CPU of it | idle, of a core | | private memory | |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |",
+            *rows,
+            "",
+            f"Allowed for `jupyter_afhub`: {LIMITS['start_ms']:.0f} ms at start, {LIMITS['percent']} % of a core, "
+            f"{LIMITS['mb']:.0f} MB.",
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--python", default=sys.executable, help="of the environment to measure")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--settle-s", type=float, default=10.0)
+    parser.add_argument("--idle-s", type=float, default=30.0, help="0 measures starts alone")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".md"))
+    wanted = parser.parse_args()
+    found = measure(wanted.python, wanted.rounds, wanted.settle_s, wanted.idle_s)
+    text = table(found, wanted.python, wanted.idle_s)
+    wanted.out.write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
