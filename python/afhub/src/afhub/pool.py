@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 
 from afhub.condor import CondorRefused, CondorUnreachable
 from afhub.events import FREEING, Event, Trace, Traces
-from afhub.jobs import ClassSlots, Job, parse_ad, slots_by_class, startds_of
+from afhub.jobs import ClassSlots, Details, Job, parse_ad, parse_details, slots_by_class, startds_of
 from afhub.outcomes import Explainer
 from afhub.settings import Settings
 from afhub.words import Words
@@ -39,8 +39,8 @@ SETTLE_S = 2.0
 WATCH_S = 0.2
 #: How long after an end its slot counts as free, in seconds.
 FREED_S = (0.3, 2.0)
-#: How long after asking for a negotiation it is asked for again, in seconds: first, and at most where nothing comes of it. A schedd
-#: and a negotiator that have lost their connection wait for each other each time.
+#: How long after asking for a negotiation it is asked for again, in seconds: first, and at most where nothing comes
+#: of it. A schedd and a negotiator that have lost their connection wait for each other each time.
 NUDGE_S = 1.0
 RARE_NUDGE_S = 20.0
 #: How often machines of notebooks that lost their connection are looked at, in seconds.
@@ -331,6 +331,15 @@ class Pool:
         """Submit a job and return its id; raises :class:`CondorUnreachable` or :class:`CondorRefused`."""
         job_id = await self._schedd.call("submit", dict(description))
         return str(job_id)
+
+    async def details(self) -> list[Details]:
+        """More about all notebooks, asked for now. Raises :class:`CondorUnreachable`."""
+        found = (parse_details(ad) for ad in await self._schedd.call("details"))
+        return [details for details in found if details is not None]
+
+    async def edit(self, job_id: str, attributes: Mapping[str, int | str]) -> bool:
+        """Set attributes of a job; False where there is none. Raises as :meth:`submit` does."""
+        return bool(await self._schedd.call("edit", job_id, dict(attributes)))
 
     async def remove(self, job_id: str, reason: str) -> bool:
         """Remove a job; False where there is none. Raises as :meth:`submit` does."""
