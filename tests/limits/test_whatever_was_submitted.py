@@ -35,8 +35,9 @@ GREEDY = {
     "My.AfhubMemoryLimitMb": "999999",
     "My.MemoryUsage": "1",
     "My.ResidentSetSize": "1",
-    "My.WantIOProxy": "!WantDelayedUpdates",
-    "My.WantRemoteUpdates": "!WantDelayedUpdates",
+    "My.WantIOProxy": "WantDelayedUpdates =!= true",
+    "My.WantRemoteUpdates": "WantDelayedUpdates =!= true",
+    "My.WantDelayedUpdates": "true",
     "My.PreCmd": '"/bin/sh"',
     "My.PostCmd": '"/bin/sh"',
     "transfer_executable": "true",
@@ -69,6 +70,7 @@ ATTRIBUTES = [
     "ResidentSetSize",
     "WantIOProxy",
     "WantRemoteUpdates",
+    "WantDelayedUpdates",
     "PreCmd",
     "PostCmd",
     "TransferExecutable",
@@ -88,6 +90,7 @@ def test_what_lands_in_the_queue_has_the_values_of_the_class(pool: Minipool, sub
         assert values["RequestCpus"] == str(row["cores"])
         assert values["AllowedJobDuration"] == str(row["runtime_s"])
         assert values["AfhubMemoryLimitMb"] == str(row["memory_limit_mb"])
+        assert {values[f"Want{way}"] for way in ("IOProxy", "RemoteUpdates", "DelayedUpdates")} == {"false"}
 
 
 @pytest.mark.parametrize("line", sorted(GREEDY))

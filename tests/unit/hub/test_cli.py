@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from afhub import cli
+from afhub.commands import status
 from afhub.condor import CondorUnreachable
-from afhub.jobs import ClassSlots
+from afhub.jobs import ClassSlots, parse_details
 from afhub.settings import Settings
 
 
@@ -22,7 +24,7 @@ class FakeCalls:
     def __init__(self, settings: Settings) -> None:
         pass
 
-    def jobs(self) -> list[dict[str, Any]]:
+    def details(self) -> list[dict[str, Any]]:
         common = {"ProcId": 0, "AfhubClass": "regular", "QDate": 0, "EnteredCurrentStatus": 60}
         return [
             {**common, "ClusterId": 7, "Owner": "bob", "JobStatus": 1, "AfhubServer": "two"},
@@ -32,6 +34,12 @@ class FakeCalls:
                 "Owner": "alice",
                 "JobStatus": 2,
                 "RemoteHost": "slot1@w1.example.org",
+                "AfhubMemoryLimitMb": 12288,
+                "ResidentSetSize": 512 * 1024,
+                "AfhubMemoryPeakMb": 600,
+                "AfhubIdleSince": 1000,
+                "AfhubKernels": 3,
+                "AfhubBusyKernels": 0,
             },
         ]
 
@@ -52,6 +60,12 @@ class FakeCalls:
             {**common, "job_id": "6.1", "server": "two", "kind": "terminated", "at": 140, "signal": 9},
             {**common, "job_id": "7.0", "owner": "bob", "server": "two", "kind": "submitted", "at": 150},
         ]
+
+    def jobs(self) -> list[dict[str, Any]]:
+        raise AssertionError("the command line wants more than that")
+
+    def edit(self, job_id: str, attributes: object) -> bool:
+        raise AssertionError("these commands edit nothing")
 
     def submit(self, description: object) -> str:
         raise AssertionError("the command line submits nothing")
@@ -77,8 +91,22 @@ def test_status_as_tables(path: str, capsys: pytest.CaptureFixture[str]) -> None
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[1] == ["regular", "2", "3"]
     since = "1970-01-01T00:01:00Z"
-    assert lines[5] == ["alice", "-", "regular", "running", "w1.example.org", since, "5.0", "-"]
-    assert lines[6] == ["bob", "two", "regular", "queued", "-", since, "7.0", "-"]
+    assert lines[4] == [
+        "USER",
+        "SERVER",
+        "CLASS",
+        "STATE",
+        "NODE",
+        "SINCE",
+        "IDLE",
+        "KERNELS",
+        "MEMORY",
+        "JOB",
+        "REASON",
+    ]
+    assert lines[5][:6] == ["alice", "-", "regular", "running", "w1.example.org", since]
+    assert lines[5][-7:] == ["3", "600", "of", "12288", "MB", "5.0", "-"]
+    assert lines[6] == ["bob", "two", "regular", "queued", "-", since, "-", "-", "-", "7.0", "-"]
 
 
 def test_status_for_programs(path: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,6 +115,19 @@ def test_status_for_programs(path: str, capsys: pytest.CaptureFixture[str]) -> N
     assert report["classes"]["regular"] == {"free": 2, "total": 3, "obstacle": ""}
     assert report["classes"]["large"]["obstacle"] == "no machine offers it"
     assert [notebook["state"] for notebook in report["notebooks"]] == ["running", "queued"]
+    alices = report["notebooks"][0]
+    assert alices["idle_s"] == pytest.approx(time.time() - 1000, abs=60)
+    assert (alices["kernels"], alices["busy_kernels"], alices["memory_peak_mb"]) == (3, 0, 600)
+    assert report["notebooks"][1]["idle_s"] is None
+
+
+def test_a_busy_kernel_is_use() -> None:
+    ad = {"ClusterId": 1, "ProcId": 0, "JobStatus": 2, "Owner": "alice", "AfhubIdleSince": 0}
+    details = parse_details({**ad, "AfhubKernels": 2, "AfhubBusyKernels": 1, "AfhubMemoryLimitMb": 100})
+    assert details is not None
+    head, row = status.notebook_table([status.as_dict(details, now=5000)])
+    assert row[head.index("IDLE") :].startswith("in use")
+    assert row[head.index("KERNELS") :].startswith("2 (1 busy)")
 
 
 def test_silence_is_told(
@@ -150,7 +191,7 @@ def test_status_names_what_keeps_a_class_from_starting(path: str, capsys: pytest
     assert cli.main(["status", "--settings", path]) == 0
     assert "large    0     0      no machine offers it" in capsys.readouterr().out.splitlines()
     small = ClassSlots(0, 2, "too_small", "memory", 1536, 1024)
-    assert cli._obstacle(small) == "memory: 1536 wanted, the largest slot has 1024"
+    assert status.obstacle(small) == "memory: 1536 wanted, the largest slot has 1024"
 
 
 def test_check_settings(path: str, capsys: pytest.CaptureFixture[str]) -> None:

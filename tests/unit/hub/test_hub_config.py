@@ -85,6 +85,10 @@ def test_the_culler_may_do_no_more_than_it_must(configured: Config) -> None:
     assert "--timeout=14400" in configured.JupyterHub.services[0]["command"]
 
 
+def test_an_open_browser_tab_alone_is_no_activity(configured: Config) -> None:
+    assert configured.JupyterHub.last_activity_interval == 0
+
+
 def test_no_culler_without_an_idle_timeout(data: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "proxy_token").write_text("x")
     data.update(secrets_dir=str(tmp_path), limits={"idle_timeout_s": 0})

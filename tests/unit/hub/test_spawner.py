@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from typing import Any
 
@@ -442,6 +443,8 @@ def test_the_environment_holds_what_is_needed_and_no_secret_of_the_hub(
     assert env["MEM_LIMIT"] == str(20480 * 1024 * 1024)
     assert env["CPU_LIMIT"] == "2"
     assert env["AFHUB_CLASS"] == "large"
+    assert env["AFHUB_CLASS_TITLE"] == "Large"
+    assert json.loads(env["AFHUB_HUB"]) == {"home": "/hub/home", "spawn": "/hub/spawn/alice"}
     assert env["AFHUB_PORT_RANGE"] == "40000-40999"
     assert env["AFHUB_RUNTIME_S"] == "21600"
     assert env["JUPYTER_PATH"] == "/cvmfs/af.example.org/share/jupyter:/site/jupyter"
@@ -460,6 +463,8 @@ def test_the_environment_holds_what_is_needed_and_no_secret_of_the_hub(
         "MEM_LIMIT",
         "CPU_LIMIT",
         "AFHUB_CLASS",
+        "AFHUB_CLASS_TITLE",
+        "AFHUB_HUB",
         "AFHUB_PORT_RANGE",
         "AFHUB_RUNTIME_S",
     }

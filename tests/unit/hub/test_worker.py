@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,12 @@ class FakeCalls:
     def jobs(self) -> list[dict[str, Any]]:
         return [{"ClusterId": 1}]
 
+    def details(self) -> list[dict[str, Any]]:
+        return [{"ClusterId": 1, "AfhubSeen": ""}]
+
+    def edit(self, job_id: str, attributes: Mapping[str, int | str]) -> bool:
+        return job_id == "1.0"
+
     def slots(self) -> list[dict[str, Any]]:
         raise CondorUnreachable("gone")
 
@@ -162,6 +169,8 @@ class FakeCalls:
     ("request_line", "outcome"),
     [
         (["jobs"], {"result": [{"ClusterId": 1}]}),
+        (["details"], {"result": [{"ClusterId": 1, "AfhubSeen": ""}]}),
+        (["edit", "2.0", {"AfhubSeen": "a:d"}], {"result": False}),
         (["slots"], {"unreachable": "gone"}),
         (["submit", {}], {"refused": "no"}),
         (["remove", "1.0", "x"], {"unreachable": "RuntimeError: surprise"}),

@@ -31,6 +31,9 @@ class CondorCalls(Protocol):
     def jobs(self) -> list[dict[str, Any]]:
         """Ads of all notebooks of this hub, reduced to :data:`afhub.jobs.PROJECTION`."""
 
+    def details(self) -> list[dict[str, Any]]:
+        """Ads of all notebooks of this hub, reduced to :data:`afhub.jobs.DETAILS`."""
+
     def submit(self, description: Mapping[str, str]) -> str:
         """Submit one job and return its id; raises :class:`CondorRefused`."""
 
@@ -39,6 +42,9 @@ class CondorCalls(Protocol):
 
     def remove_by_force(self, job_id: str) -> bool:
         """Take a removed job off the queue without waiting for its node any longer; False where there is none."""
+
+    def edit(self, job_id: str, attributes: Mapping[str, int | str]) -> bool:
+        """Set attributes of a job; False where the schedd has none with this id. Raises :class:`CondorRefused`."""
 
     def reschedule(self) -> bool:
         """Ask for a negotiation cycle now."""
@@ -95,14 +101,21 @@ class Condor:
         return self._schedd
 
     def jobs(self) -> list[dict[str, Any]]:
+        return self._query(jobs.PROJECTION)
+
+    def details(self) -> list[dict[str, Any]]:
+        return self._query(jobs.DETAILS)
+
+    def _query(self, attributes: tuple[str, ...], constraint: str = "") -> list[dict[str, Any]]:
         schedd = self._connect()
+        constraint = constraint or jobs.notebooks_of(self._settings.hub_name)
         try:
-            ads = schedd.query(jobs.notebooks_of(self._settings.hub_name), list(jobs.PROJECTION))
+            ads = schedd.query(constraint, list(attributes))
         except self._errors as error:
             # A restarted schedd has a new address.
             self._schedd = None
             raise CondorUnreachable(str(error)) from error
-        return [_plain(ad, jobs.PROJECTION) for ad in ads]
+        return [_plain(ad, attributes) for ad in ads]
 
     def submit(self, description: Mapping[str, str]) -> str:
         """See :class:`CondorCalls`.
@@ -160,6 +173,23 @@ class Condor:
         if result.get("TotalPermissionDenied", 0):
             raise CondorRefused(f"the schedd does not let the hub remove job {job_id}")
         return not result.get("TotalNotFound", 0)
+
+    def edit(self, job_id: str, attributes: Mapping[str, int | str]) -> bool:
+        if not jobs.JOB_ID.fullmatch(job_id):
+            raise CondorRefused(f"{job_id!r} is no job id")
+        for name, value in attributes.items():
+            literal = jobs.attribute_literal(value)
+            try:
+                self._connect().edit([job_id], name, literal)
+            except self._errors as error:
+                self._schedd = None
+                # The bindings have the same words for everything.
+                cluster, proc = job_id.split(".")
+                if not self._query(("ClusterId",), f"ClusterId == {cluster} && ProcId == {proc}"):
+                    return False
+                text = " ".join(str(error).split())
+                raise CondorRefused(f"{name} of job {job_id} can't be set: {text}") from error
+        return True
 
     def reschedule(self) -> bool:
         schedd = self._connect()

@@ -281,9 +281,10 @@ def install() -> None:
         *(
             (path, ours.get(handler, handler), *rest)
             for path, handler, *rest in apihandlers.default_handlers
-            if path != api.ROUTE
+            if path not in (api.ROUTE, api.NOTEBOOK_ROUTE)
         ),
         (api.ROUTE, api.PortReportHandler),
+        (api.NOTEBOOK_ROUTE, api.BackchannelHandler),
     ]
     pages.default_handlers[:] = [
         (path, ours.get(handler, handler), *rest) for path, handler, *rest in pages.default_handlers

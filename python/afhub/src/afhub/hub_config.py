@@ -13,8 +13,11 @@ from typing import Any
 from jupyterhub.app import JupyterHub
 
 from afhub import settings as settings_module
+from afhub.api import BackchannelHandler
+from afhub.backchannel import Backchannel
 from afhub.condor import use_tokens
 from afhub.handlers import CULLER, install
+from afhub.notices import Ledger
 from afhub.pages import Pages
 from afhub.pool import Pool
 from afhub.reconciler import Reconciler
@@ -37,6 +40,7 @@ def configure(c: Any, path: Path | str = settings_module.DEFAULT_PATH) -> Settin
     use_tokens(settings.condor.tokens_dir)
     NotebookSpawner.settings = settings
     NotebookSpawner.pool = Pool(settings)
+    BackchannelHandler.backchannel = Backchannel(NotebookSpawner.pool, Ledger(settings.state_dir))
     install()
     _network(c, settings)
     _state(c, settings)
@@ -90,7 +94,9 @@ def _state(c: Any, settings: Settings) -> None:
     c.JupyterHub.shutdown_on_logout = False
     # Serve requests while the states of many notebooks are still being checked.
     c.JupyterHub.init_spawners_timeout = 5
-    c.JupyterHub.last_activity_interval = 300
+    # Notebooks say themselves when they were used. For the route table an open browser tab is activity, and so is every
+    # figure that its status bar gets.
+    c.JupyterHub.last_activity_interval = 0
 
 
 def _login(c: Any, settings: Settings) -> None:
@@ -183,4 +189,7 @@ async def _when_up(settings: Settings, pool: Pool) -> None:
     logger.parent = app.log
     logger.setLevel(app.log.level)
     pool.watch()
-    await Reconciler(pool, lambda: app.db, lease_s=settings.condor.lease_s).run()
+    await asyncio.gather(
+        BackchannelHandler.backchannel.watch(),
+        Reconciler(pool, lambda: app.db, lease_s=settings.condor.lease_s).run(),
+    )

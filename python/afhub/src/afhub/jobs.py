@@ -32,6 +32,21 @@ PROJECTION: Final = (
     "LastRejMatchReason",
 )
 
+#: What admins ask about notebooks beyond that, and what notebooks and hub tell each other through the ad.
+DETAILS: Final = (
+    *PROJECTION,
+    "ShadowBday",
+    "AllowedJobDuration",
+    "AfhubMemoryLimitMb",
+    "ResidentSetSize",
+    "AfhubIdleSince",
+    "AfhubKernels",
+    "AfhubBusyKernels",
+    "AfhubMemoryPeakMb",
+    "AfhubNotices",
+    "AfhubSeen",
+)
+
 JOB_ID = re.compile(r"[1-9][0-9]{0,9}\.[0-9]{1,6}")
 # What Linux distributions accept as an account, with an upper-case letter and an @ for directory accounts.
 ACCOUNT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.@-]{0,63}")
@@ -125,6 +140,53 @@ def parse_ad(ad: Mapping[str, Any]) -> Job | None:
     )
 
 
+@dataclass(frozen=True)
+class Details:
+    """More about one notebook, from the attributes in :data:`DETAILS`; None is what the ad does not say.
+
+    ``idle_since`` is in seconds since 1970, 0 while a kernel is busy. ``memory_peak_mb`` is the most that the notebook
+    reported, or that HTCondor measured, whichever is more.
+    """
+
+    job: Job
+    runs_since: int | None = None
+    runtime_s: int | None = None
+    memory_limit_mb: int | None = None
+    memory_peak_mb: int | None = None
+    idle_since: int | None = None
+    kernels: int | None = None
+    busy_kernels: int | None = None
+    notices: str = ""
+    seen: str = ""
+
+    def ends_at(self, now: float) -> int | None:
+        """When its class ends it, in seconds since 1970, at the latest."""
+        if self.runtime_s is None:
+            return None
+        return (self.runs_since or int(now)) + self.runtime_s
+
+
+def parse_details(ad: Mapping[str, Any]) -> Details | None:
+    """Details from the attributes in :data:`DETAILS`; None where the ad is no notebook's."""
+    job = parse_ad(ad)
+    if job is None:
+        return None
+    resident_kb = _number(ad, "ResidentSetSize")
+    measured = (_number(ad, "AfhubMemoryPeakMb"), None if resident_kb is None else resident_kb // 1024)
+    return Details(
+        job=job,
+        runs_since=_number(ad, "ShadowBday") if job.status.runs else None,
+        runtime_s=_number(ad, "AllowedJobDuration"),
+        memory_limit_mb=_number(ad, "AfhubMemoryLimitMb"),
+        memory_peak_mb=max((megabytes for megabytes in measured if megabytes is not None), default=None),
+        idle_since=_number(ad, "AfhubIdleSince"),
+        kernels=_number(ad, "AfhubKernels"),
+        busy_kernels=_number(ad, "AfhubBusyKernels"),
+        notices=_text(ad, "AfhubNotices"),
+        seen=_text(ad, "AfhubSeen"),
+    )
+
+
 def classad_string(text: str) -> str:
     """A text as a ClassAd literal that the submit language leaves alone; raises ValueError where none is."""
     if not text.isprintable() or "$" in text:
@@ -132,6 +194,21 @@ def classad_string(text: str) -> str:
             f"{text!r} can't be written into a job: use printable characters in one line, no '$'"
         )
     return json.dumps(text, ensure_ascii=False)
+
+
+def attribute_literal(value: int | str) -> str:
+    """A number or text as the schedd reads it when an attribute is set.
+
+    It reads the old syntax there, in which a backslash is a character like any other unless a quote follows. Raises
+    ValueError for what that syntax can't hold.
+    """
+    if not isinstance(value, str):
+        return str(int(value))
+    if not value.isprintable() or value.endswith("\\"):
+        raise ValueError(
+            "an attribute is one line of printable characters that does not end with a backslash"
+        )
+    return '"' + value.replace('"', '\\"') + '"'
 
 
 def quote_environment(environment: Mapping[str, str]) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import json
 import time
 from asyncio.exceptions import TimeoutError as AsyncTimeoutError
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 from batchspawner import CondorSpawner
 from jupyterhub import orm
@@ -31,8 +33,9 @@ from afhub.settings import NotebookClass, Settings
 from afhub.waiting import until
 from afhub.words import Words
 
-#: How long stop() waits until the schedd has let go of the job, in seconds. SIGTERM comes first.
-STOP_WAIT_S = 30.0
+#: How long stop() waits until the schedd has let go of the job, in seconds: SIGTERM comes first, and then the notebook
+#: has its vacate time (30 s unless a site says otherwise) to save what is open.
+STOP_WAIT_S = 45.0
 #: What poll() returns for a notebook that is no more.
 GONE = 1
 #: How often the words of a start that waits are renewed, in seconds: while someone reads them, and otherwise.
@@ -171,11 +174,22 @@ class NotebookSpawner(CondorSpawner):
             "MEM_LIMIT": str(row.memory_limit_mb * 1024 * 1024),
             "CPU_LIMIT": str(row.cores),
             "AFHUB_CLASS": row.name,
+            # '$$' can't be in a job, see quote_environment.
+            "AFHUB_CLASS_TITLE": row.title.replace("$$", "$"),
+            "AFHUB_HUB": json.dumps(self._hub_pages()),
             "AFHUB_PORT_RANGE": str(self.settings.notebook.port_range),
             "AFHUB_RUNTIME_S": str(row.runtime_s),
             # Hub and notebooks have one origin, and a hub may have several names. Without a host of its own
             # the notebook sends a browser to log in under the name by which it came.
             "JUPYTERHUB_HOST": "",
+        }
+
+    def _hub_pages(self) -> dict[str, str]:
+        """Pages of the hub that the notebook links to; without a host, because a hub may have several names."""
+        spawn = url_path_join(self.hub.base_url, "spawn", self.user.escaped_name)
+        return {
+            "home": url_path_join(self.hub.base_url, "home"),
+            "spawn": url_path_join(spawn, quote(self.name, safe="")) if self.name else spawn,
         }
 
     # What survives a restart of the hub

@@ -23,7 +23,17 @@ from afhub.settings import Settings
 
 log = logging.getLogger("afhub.worker")
 
-CALLS = ("jobs", "submit", "remove", "remove_by_force", "reschedule", "events", "slots")
+CALLS = (
+    "jobs",
+    "details",
+    "submit",
+    "edit",
+    "remove",
+    "remove_by_force",
+    "reschedule",
+    "events",
+    "slots",
+)
 # HTCondor's words where the other side has forgotten a session (``SECMAN_ERR_``).
 _STALE = re.compile(r"SECMAN:200[47]")
 _ANSWER_LIMIT = 64 * 1024 * 1024

@@ -101,6 +101,16 @@ class FakeCondor:
     def _jobs(self) -> list[dict[str, Any]]:
         return copy.deepcopy(list(self.ads.values()))
 
+    def _details(self) -> list[dict[str, Any]]:
+        return self._jobs()
+
+    def _edit(self, job_id: str, attributes: dict[str, Any]) -> bool:
+        if self.refuses:
+            raise CondorRefused(self.refuses)
+        if job_id in self.ads:
+            self.ads[job_id].update(attributes)
+        return job_id in self.ads
+
     def _slots(self) -> list[dict[str, Any]]:
         return self.slot_ads
 

@@ -1,0 +1,1 @@
+"""What the command line ``afhub`` does, one module for each subcommand."""
