@@ -50,6 +50,8 @@ title "Container engine, browser and images"
 docker/engine.sh
 have_chromium
 docker/images.sh
+title "The Lab side in a plain JupyterLab"
+python -m pytest tests/lab
 
 trap cleanup EXIT
 PORT=${PORT:-$(free_port)}

@@ -18,4 +18,5 @@ mapfile -t scripts < <(git ls-files --cached --others --exclude-standard | while
   [ -f "$file" ] && [[ $file != *.j2 ]] && head -n 1 "$file" | grep -qE '^#!.*(bash|sh)$' && printf '%s\n' "$file" || true
 done)
 run shellcheck --external-sources "${scripts[@]}"
+run tools/lint-lab.sh
 run ansible-lint --offline

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+import websocket
 
 from minipool import wait_for
 
@@ -33,7 +35,7 @@ home = os.environ.pop("TEST_HOME")
 pwd.getpwuid = lambda uid: pwd.struct_passwd(("ann", "x", uid, uid, "", home, "/bin/sh"))
 from jupyter_afhub import launcher, report
 report.AGAIN_S = (0.2,) * 50
-sys.exit(launcher.main(["--allow-root"]))
+sys.exit(launcher.main(["--allow-root", *sys.argv[1:]]))
 """
 
 
@@ -111,9 +113,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Notebook]]:
     api_url = f"http://127.0.0.1:{hub.server_address[1]}/hub/api"
     started: list[subprocess.Popen[bytes]] = []
 
-    def one(more: str = "") -> Notebook:
+    def one(more: str = "", *options: str, **environ: str) -> Notebook:
         process = subprocess.Popen(
-            [sys.executable, "-c", more + PROGRAM], stdin=subprocess.DEVNULL, cwd="/",
+            [sys.executable, "-c", more + PROGRAM, *options], stdin=subprocess.DEVNULL, cwd="/",
             env={
                 "PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path), "TEST_HOME": str(tmp_path),
                 "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"), "AFHUB_PORT_RANGE": "20000-29999",
@@ -123,6 +125,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Notebook]]:
                 "JUPYTERHUB_OAUTH_CALLBACK_URL": f"{PREFIX}oauth_callback",
                 "JUPYTERHUB_OAUTH_ACCESS_SCOPES": json.dumps(["access:servers!server=ann/"]),
                 "JUPYTERHUB_OAUTH_SCOPES": json.dumps(["access:servers!server=ann/"]),
+                **environ,
             },
         )  # fmt: skip
         started.append(process)
@@ -195,6 +198,42 @@ def test_a_thread_that_hangs_does_not_keep_it(start: Callable[..., Notebook]) ->
     notebook = start(hang)
     notebook.process.send_signal(signal.SIGTERM)
     assert notebook.ends() == 0
+
+
+def test_open_labs_save_before_it_ends(start: Callable[..., Notebook], tmp_path: Path) -> None:
+    (tmp_path / "job.ad").write_text("ClusterId = 7\nJobMaxVacateTime = 15\n")
+    notebook = start(
+        "", "--ServerApp.jpserver_extensions=jupyter_afhub=True",
+        _CONDOR_JOB_AD=str(tmp_path / "job.ad"), AFHUB_CLASS="regular",
+    )  # fmt: skip
+    address = f"127.0.0.1:{notebook.hub.ports[0]}{PREFIX}api/afhub/v1"
+    assert notebook.get("api/afhub/v1/info").status == 403
+    assert notebook.get("api/afhub/v1/info", OWNER).status == 200
+    assert notebook.get("api/afhub/v1/stream", STRANGER, **WEBSOCKET).status == 403
+    lab = websocket.create_connection(
+        f"ws://{address}/stream", header=[f"Authorization: token {OWNER}"], timeout=15, suppress_origin=True
+    )
+
+    def hears(kind: str) -> dict[str, Any]:
+        while True:
+            message = dict(json.loads(lab.recv()))
+            if message["type"] == kind:
+                return message
+
+    assert hears("info")["info"]["job"]["id"] == "7.0"
+    notebook.process.send_signal(signal.SIGTERM)
+    asked = hears("save")
+    assert asked["deadline_s"] == 10
+    document = {
+        "type": "document", "save_id": asked["id"], "path": "typed.txt", "doc_type": "file", "format": "text",
+        "content": "typed, not saved", "last_modified": None,
+    }  # fmt: skip
+    lab.send(json.dumps(document))
+    assert hears("document_saved")["saved_as"] == "typed.txt"
+    lab.send(json.dumps({"type": "saved", "save_id": asked["id"], "documents": 1, "failed": []}))
+    assert notebook.ends() == 0
+    assert (notebook.home / "typed.txt").read_text() == "typed, not saved"
+    assert "Traceback" not in notebook.log
 
 
 def test_nobody_else_can_read_what_it_leaves(start: Callable[..., Notebook]) -> None:

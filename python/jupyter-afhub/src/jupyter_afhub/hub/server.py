@@ -71,9 +71,18 @@ class NotebookServer(ServerApp):
 
     def _heed_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signal_stop, number, None)
+        loop.add_signal_handler(signal.SIGTERM, self.leave)
+        loop.add_signal_handler(signal.SIGINT, self._signal_stop, signal.SIGINT, None)
         loop.add_signal_handler(signal.SIGUSR1, self._signal_info, signal.SIGUSR1, None)
+
+    def leave(self) -> None:
+        """HTCondor wants the job to go: open Labs save first. Asked a second time, the server stops at once."""
+        afhub = self.web_app.settings.get("afhub")
+        if afhub is None or afhub.leaving.begun:
+            self._signal_stop(signal.SIGTERM, None)
+            return
+        saving = asyncio.ensure_future(afhub.leaving.save_everything())
+        saving.add_done_callback(lambda _: self._signal_stop(signal.SIGTERM, None))
 
     def _find_http_port(self) -> None:
         """The port is decided: no configuration file of the user changes it."""

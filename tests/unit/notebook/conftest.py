@@ -1,0 +1,36 @@
+"""Fixtures of the notebook's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fake_chirp import FakeChirp
+from job_server import JobServer
+
+
+@pytest.fixture
+def job_server(tmp_path: Path) -> Iterator[Callable[..., JobServer]]:
+    """Starts a Jupyter server in what it takes for a job."""
+    started: list[JobServer] = []
+
+    def start(**options: Any) -> JobServer:
+        server = JobServer(tmp_path, **options)
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def chirp() -> Iterator[FakeChirp]:
+    """A stand-in for the starter's Chirp."""
+    fake = FakeChirp()
+    yield fake
+    fake.close()
