@@ -39,6 +39,7 @@ The browser warns of a certificate that it does not know: it is signed by $state
 TXT
   ;;
 down)
+  mkdir -p .minipool
   tools/venv.sh deploy >/dev/null
   if command -v docker >/dev/null && docker info >/dev/null 2>&1; then
     ansible-playbook docker/destroy.yml >"$log" 2>&1 || { tail -n 30 "$log"; die "the mini-pool '$instance' was not removed." "see above"; }
