@@ -12,6 +12,9 @@ from minipool import Minipool, wait_for
 
 pytestmark = pytest.mark.faults
 
+# Of alice's server alone: others may run beside it.
+ALICES_STATE = "ps -o state= -p $(pgrep -d , -u alice -x afhub-notebook || echo 0) || true"
+
 
 def is_ready(user: HubUser) -> bool:
     return bool(user.server().get("ready"))
@@ -63,7 +66,7 @@ def test_killed_while_the_server_starts_it_takes_its_port_report_afterwards(
         job, worker = alice.job()["Id"], alice.worker()
         wait_for(
             "the server stands still",
-            lambda: pool.inside(worker, "ps -C afhub-notebook -o state= || true").startswith("T"),
+            lambda: pool.inside(worker, ALICES_STATE).startswith("T"),
         )
         kill_hub(pool)
         wait_for("the hub knows of the start", lambda: is_pending(alice))
