@@ -14,9 +14,9 @@ def amount(megabytes: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Hours and minutes, from two minutes down seconds."""
+    """Hours and minutes; seconds where two minutes would be too much said."""
     whole = max(0, round(seconds))
-    if whole < 120:
+    if whole < 105:
         return "1 second" if whole == 1 else f"{whole} seconds"
     minutes = round(whole / 60)
     if minutes < 120:
