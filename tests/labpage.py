@@ -5,39 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Error, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Locator, Page, expect
 
 from minipool import ROOT, Minipool
 
-OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SIZE = {"width": 1280, "height": 900}
 LOADS_MS = 60_000
 """How long Lab may take to load where the machine is busy."""
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """The browser of the machine."""
-    program = shutil.which("chromium")
-    assert program, "the tests in a browser need the program 'chromium'"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=OPTIONS)
-        yield browser
-        browser.close()
 
 
 def keep_picture(page: Page, name: str, *, for_docs: bool = False) -> None:

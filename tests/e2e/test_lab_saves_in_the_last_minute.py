@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from chromium import chromium
 from hubclient import HubUser
-from labpage import LabPage, chromium, hub_window, notebook, source_of
+from labpage import LabPage, hub_window, notebook, source_of
 from playwright.sync_api import Browser, BrowserContext, expect
 
 from minipool import Minipool, wait_for

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
+from chromium import chromium
 from hubclient import HubUser
-from labpage import LabPage, chromium, hub_window, keep_picture, notebook
+from labpage import LabPage, hub_window, keep_picture, notebook
 from playwright.sync_api import Browser, BrowserContext, expect
 
 from minipool import Minipool, wait_for

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from labpage import LabPage, chromium, lab_page
+from chromium import chromium
+from labpage import LabPage, lab_page
 from playwright.sync_api import Browser
 
 from minipool import ROOT, wait_for
