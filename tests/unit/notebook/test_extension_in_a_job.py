@@ -87,6 +87,15 @@ def test_it_tells_what_the_job_may_use_and_uses(job_server: Start) -> None:
     assert history["points"] and all(len(point) == 3 and point[1] > 30 for point in history["points"])
 
 
+def test_a_kernel_counts_from_its_start_on(job_server: Start) -> None:
+    server = job_server()
+    server.info()
+    # Several within one interval of the measuring: at least one of them began after the last look.
+    for _ in range(2):
+        kernel = server.session()
+        assert kernel in {row["id"] for row in server.info()["kernels"]}
+
+
 def test_a_terminal_and_a_cell_show_the_same(job_server: Start, tmp_path: Path) -> None:
     server = job_server()
     kernel = server.session()

@@ -142,9 +142,8 @@ def describe(told: Mapping[str, Any]) -> str:
         used += f"; full in {duration(memory['full_in_s'])} if it grows on"
     rows.append(("Memory", used))
     for kernel in told.get("kernels", ()):
-        if kernel["memory_mb"] is not None:
-            name = kernel["path"] or kernel["name"]
-            rows.append(("", f"{amount(kernel['memory_mb'])}  {name} ({kernel['state']})"))
+        size = "not measured yet" if kernel["memory_mb"] is None else amount(kernel["memory_mb"])
+        rows.append(("", f"{size}  {kernel['path'] or kernel['name']} ({kernel['state']})"))
     if told.get("cpu"):
         rows.append(("CPU", f"{told['cpu']['percent']:.0f} % of one core"))
     left = job["time_left_s"]

@@ -316,7 +316,11 @@ class Monitor:
                 "full_in_s": full_in_s(used_mb, limit, per_min),
             },
             "cpu": {"percent": round(latest.cpu_percent, 1), "cores": facts.cores},
-            "kernels": list(self._kernel_rows.values()),
+            "kernels": [
+                # One that began after the last look has its row, without figures.
+                self._kernel_rows.get(name) or self._row(name, row, latest)
+                for name, row in self._kernels().items()
+            ],
             "warnings": [crossing.as_json() for crossing in self._crossings.warnings()],
             "notices": [notice.as_json() for notice in self.notices.current()],
             "silenced": list(self.silenced),
