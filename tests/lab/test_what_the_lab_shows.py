@@ -245,6 +245,13 @@ def test_a_message_is_text_and_never_html(faked: Server, lab: LabPage) -> None:
     wait_until_heard(faked, "read", id="n1")
 
 
+def test_closing_a_message_with_its_cross_is_reading_it(faked: Server, lab: LabPage) -> None:
+    notify(faked)
+    lab.popup("Maintenance").get_by_title("Hide notification").click()
+    expect(lab.popup("Maintenance")).to_have_count(0)
+    wait_until_heard(faked, "read", id="n1")
+
+
 def test_what_was_read_in_another_tab_goes(faked: Server, lab: LabPage) -> None:
     notify(faked)
     expect(lab.popup("Maintenance")).to_be_visible()

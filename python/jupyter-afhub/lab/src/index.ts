@@ -118,6 +118,18 @@ class Notebook {
         this.popups.removed(change.notification.id);
       }
     });
+    // JupyterLab tells nobody when a pop-up is closed with its cross.
+    document.addEventListener(
+      'click',
+      event => {
+        const cross = event.target instanceof Element ? event.target.closest('.jp-Notification-Toast-Close') : null;
+        const popup = cross?.closest('.Toastify__toast')?.id;
+        if (popup) {
+          this.popups.hidden(popup);
+        }
+      },
+      true
+    );
     const tellVisible = (): void => {
       this.stream.send({ type: 'visible', visible: document.visibilityState === 'visible' });
     };

@@ -88,7 +88,16 @@ export class Popups {
     this.takeBack(shown => shown === id);
   }
 
-  /** The user closed a pop-up, or pressed one of its buttons that ends it. */
+  /** The user closed a pop-up: JupyterLab keeps it among its notifications. */
+  hidden(popup: string): void {
+    for (const [id, shown] of this.shown) {
+      if (shown.popup === popup) {
+        this.deeds.send({ type: 'read', id });
+      }
+    }
+  }
+
+  /** The user pressed a button of a pop-up that ends it, or threw it away among JupyterLab's notifications. */
   removed(popup: string): void {
     for (const [id, shown] of this.shown) {
       if (shown.popup === popup) {

@@ -98,6 +98,19 @@ test('a warning is shown once, however often the server sends it', () => {
   ]);
 });
 
+test('what was closed with its cross was read, and goes from the notifications when it is over', () => {
+  popups.warning(memory);
+  popups.hidden('p1');
+  popups.hidden('another');
+  assert.deepEqual(sent, [
+    { type: 'shown', id: 'm80' },
+    { type: 'read', id: 'm80' }
+  ]);
+  popups.over('m80');
+  assert.deepEqual(messages(), []);
+  assert.equal(sent.length, 2);
+});
+
 test('the next mark takes the place of the one before, which was not read', () => {
   popups.warning(memory);
   popups.warning({ ...memory, id: 'm95', level: 'error', title: 'Memory at 95 %', threshold: 95 });
