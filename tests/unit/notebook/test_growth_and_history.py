@@ -50,10 +50,10 @@ def test_only_the_last_two_minutes_count() -> None:
 
 @pytest.mark.parametrize(
     ("limit", "rate", "seconds"),
-    [(2000, 100.0, 600), (2000, None, None), (None, 100.0, None), (900, 100.0, 0)],
+    [(2000, 100.0, 600), (2000, None, None), (None, 100.0, None), (900, 100.0, None), (1000.1, 100.0, 1)],
 )
 def test_full_is_where_the_line_meets_the_limit(
-    limit: int | None, rate: float | None, seconds: int | None
+    limit: float | None, rate: float | None, seconds: int | None
 ) -> None:
     assert full_in_s(1000, limit, rate) == seconds
 

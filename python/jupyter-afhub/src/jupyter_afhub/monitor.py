@@ -261,7 +261,7 @@ class Monitor:
         last = self.server.web_app.last_activity().timestamp()
         way.report(
             ways.Activity(
-                idle_s=0 if busy else max(0, round(time.time() - last)), last=round(last + self.skew_s()),
+                idle_s=0 if busy else max(1, round(time.time() - last)), last=round(last + self.skew_s()),
                 kernels=len(kernels), busy_kernels=busy, memory_peak_mb=self._peak // measure.MB,
             )
         )  # fmt: skip

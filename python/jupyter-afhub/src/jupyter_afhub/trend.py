@@ -101,7 +101,7 @@ class Growth:
 
 
 def full_in_s(used_mb: float, limit_mb: float | None, mb_per_min: float | None) -> int | None:
-    """Seconds until growing memory reaches its limit, or None where it is not growing or has none."""
-    if limit_mb is None or mb_per_min is None or mb_per_min <= 0:
+    """Seconds until growing memory reaches its limit, or None where it does not grow, is there already or has none."""
+    if limit_mb is None or mb_per_min is None or mb_per_min <= 0 or used_mb >= limit_mb:
         return None
-    return max(0, round((limit_mb - used_mb) / mb_per_min * 60))
+    return max(1, round((limit_mb - used_mb) / mb_per_min * 60))
