@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
+from fake_hub import FakeHub
 from jupyter_afhub import hublink
 from jupyter_afhub.hublink import HubLink
 from jupyter_afhub.notices import Notice
@@ -27,60 +24,11 @@ NOTICE = {
 }
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: FakeHub
-
-    def do_POST(self) -> None:
-        hub = self.server
-        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        hub.asked.append((self.path, self.headers["Authorization"], message))
-        with hub.news:
-            hub.news.wait_for(lambda: message["known"] != hub.version or hub.ended, min(message["wait_s"], 5))
-            answer = {"version": hub.version, "notices": hub.notices, "report_every_s": 3600}
-        body = hub.body if hub.body is not None else json.dumps(answer).encode()
-        self.send_response(hub.status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        pass
-
-
-class FakeHub(ThreadingHTTPServer):
-    """A stand-in for the hub's address for notebooks."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.asked: list[tuple[str, str, dict[str, Any]]] = []
-        self.news = threading.Condition()
-        self.notices: list[dict[str, Any]] = []
-        self.version = "1"
-        self.status = 200
-        self.body: bytes | None = None
-        self.ended = False
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def publish(self, *rows: dict[str, Any]) -> None:
-        with self.news:
-            self.notices, self.version = list(rows), str(int(self.version) + 1)
-            self.news.notify_all()
-
-    def told(self, what: str) -> list[Any]:
-        return [message[what] for _, _, message in self.asked if what in message]
-
-
 @pytest.fixture
 def hub() -> Iterator[FakeHub]:
     fake = FakeHub()
     yield fake
-    with fake.news:
-        fake.ended = True
-        fake.news.notify_all()
-    fake.shutdown()
-    fake.server_close()
+    fake.close()
 
 
 @pytest.fixture
@@ -94,7 +42,7 @@ def linked(hub: FakeHub, received: list[list[Notice]]) -> Iterator[Callable[[], 
 
     def start() -> HubLink:
         link = HubLink(
-            f"http://127.0.0.1:{hub.server_address[1]}/hub/api", "own-token",
+            hub.api_url, "own-token",
             lambda rows, _: received.append(rows), answer_s=5, back_off_s=(0.05, 0.2),
         )  # fmt: skip
         links.append(link)

@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,25 @@ class Tab:
         except (websocket.WebSocketTimeoutException, websocket.WebSocketConnectionClosedException):
             pass
         return [message for message in self.messages if message["type"] == kind]
+
+    @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """Meanwhile what comes is read, as a browser does: a server drops a page that answers none of its pings."""
+        ended = threading.Event()
+
+        def read() -> None:
+            self._socket.settimeout(1)
+            while not ended.is_set():
+                with suppress(websocket.WebSocketTimeoutException):
+                    self.messages.append(json.loads(self._socket.recv()))
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            reader.join()
 
     def close(self) -> None:
         self._socket.close()
