@@ -2,9 +2,10 @@
 
     .venv/bin/python -m benchmarks.extension_cost
 
-starts real Jupyter servers of the environment it runs in, in turn, with the files and variables of a job and a stand-in
-for the hub on loopback, and writes benchmarks/extension_cost.md. Nothing else should run on the machine meanwhile. With
---python it measures the servers of another environment, for example that of the notebooks.
+starts real Jupyter servers of the environment it runs in, with the files and variables of a job and a stand-in for the
+hub on loopback: one of each kind after the other, in an order that changes from round to round; then all idle side by
+side. Writes benchmarks/extension_cost.md. Nothing else should run on the machine meanwhile. With --python it measures
+the servers of another environment, for example that of the notebooks.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -50,7 +51,6 @@ LIMITS = {"percent": 0.3, "mb": 15.0, "start_ms": 50.0}
 PATIENCE_S = 60.0
 TRY_EVERY_S = 0.005
 MB = 1024 * 1024
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class _Hub(BaseHTTPRequestHandler):
@@ -81,9 +81,9 @@ class Samples:
 
 
 def cpu_s(pid: int) -> float:
-    """Processor time of a process, its ended children included."""
-    values = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return sum(int(value) for value in values[11:15]) / _TICKS
+    """Processor time of all threads of a process. /proc/<pid>/stat has it in hundredths of a second only."""
+    # As clock_getcpuclockid(3) makes it, which Python does not have.
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def private_mb(pid: int) -> float:
@@ -150,26 +150,34 @@ def server(
 
 
 def measure(python: str, rounds: int, settle_s: float, idle_s: float) -> dict[str, Samples]:
-    """All variants in turn, round by round; the first round fills the file cache and is not counted."""
+    """Round by round; the first one fills the file cache and is not counted."""
     hub = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
     hub.daemon_threads = True
     threading.Thread(target=hub.serve_forever, daemon=True).start()
     found = {name: Samples() for name in VARIANTS}
-    port = 38000
+    names = list(VARIANTS)
+    # Below the ports that the system gives out: a connection from one of those can reach itself.
+    port = 28000
     for number in range(rounds + 1):
-        for name, extensions in VARIANTS.items():
-            port += 1
-            with server(python, extensions, hub.server_address[1], port) as (pid, start_s, start_cpu_s):
-                if not number:
-                    continue
-                found[name].start_s.append(start_s)
-                found[name].start_cpu_s.append(start_cpu_s)
-                if idle_s:
-                    time.sleep(settle_s)
-                    before, begun = cpu_s(pid), time.monotonic()
-                    time.sleep(idle_s)
-                    used = (cpu_s(pid) - before) / (time.monotonic() - begun)
-                    found[name].idle_percent.append(used * 100)
+        first = number % len(names)
+        with ExitStack() as running:
+            pids: dict[str, int] = {}
+            for name in names[first:] + names[:first]:
+                port += 1
+                pids[name], start_s, start_cpu_s = running.enter_context(
+                    server(python, VARIANTS[name], hub.server_address[1], port)
+                )
+                if number:
+                    found[name].start_s.append(start_s)
+                    found[name].start_cpu_s.append(start_cpu_s)
+            if number and idle_s:
+                time.sleep(settle_s)
+                begun = time.monotonic()
+                before = {name: cpu_s(pid) for name, pid in pids.items()}
+                time.sleep(idle_s)
+                passed_s = time.monotonic() - begun
+                for name, pid in pids.items():
+                    found[name].idle_percent.append((cpu_s(pid) - before[name]) / passed_s * 100)
                     found[name].idle_mb.append(private_mb(pid))
         print(f"round {number} of {rounds}", flush=True)
     hub.shutdown()
@@ -201,7 +209,8 @@ def table(found: Mapping[str, Samples], python: str, idle_s: float) -> str:
             "",
             f"Written by `benchmarks/extension_cost.py` on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}: {version}, "
             f"{os.cpu_count()} cores, {platform.machine()}.",
-            f"Medians of {count} starts of each, in turn; idle: {idle_s:.0f} s of each start, nobody connected.",
+            f"Medians of {count} starts of each, one after the other; idle: {idle_s:.0f} s of each, side by side, "
+            "nobody connected.",
             "",
             "| extensions | start | | CPU of it | idle, of a core | | private memory | |",
             "| --- | --- | --- | --- | --- | --- | --- | --- |",
