@@ -44,7 +44,7 @@ tools/venv.sh test
 title "Lint"
 tools/lint.sh
 title "Unit tests"
-python -m pytest tests/unit
+python -m pytest --durations=10 tests/unit
 
 title "Container engine, browser and images"
 docker/engine.sh
@@ -68,6 +68,6 @@ for step in destroy create prepare converge idempotence; do
 done
 
 title "Tests on the running stack"
-python -m pytest tests/infra tests/contract tests/limits tests/e2e
+python -m pytest --durations=20 tests/infra tests/contract tests/limits tests/e2e
 title "Faults: parts of the stack are broken on purpose"
-python -m pytest tests/faults
+python -m pytest --durations=10 tests/faults
