@@ -193,12 +193,13 @@ class HubUser:
         assert asked.status_code in (202, 204, 400, 404), f"{asked.status_code} {asked.text}"
         wait_for(f"{self.name}'s notebook {name!r} is gone", lambda: not self.server(name), timeout_s)
 
-    def stop_all(self) -> None:
+    def stop_all(self, *, but_the_default: bool = False) -> None:
         """Stops every notebook of the user, and forgets the names of those that were stopped before."""
         answer = self.api("GET", f"/users/{self.name}?include_stopped_servers")
         answer.raise_for_status()
         for name in answer.json()["servers"]:
-            self.stop(name)
+            if name or not but_the_default:
+                self.stop(name)
 
     def progress(
         self, name: str = "", until: Callable[[str], object] = bool, timeout_s: float = 30

@@ -21,7 +21,8 @@ LOADS_MS = 60_000
 
 def keep_picture(page: Page, name: str, *, for_docs: bool = False) -> None:
     """Into test-results, and with UPDATE_PICTURES=1 also where the docs show it."""
-    picture = page.screenshot()
+    # Finished, not in the middle of a movement.
+    picture = page.screenshot(animations="disabled")
     folders = [ROOT / "test-results"]
     if for_docs and os.environ.get("UPDATE_PICTURES") == "1":
         folders.append(ROOT / "docs/images")

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from hubclient import HubUser
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that deploy come last: they stop the notebooks that others share."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def named_notebooks_are_gone(alice: HubUser, bob: HubUser) -> Iterator[None]:
+    """A user may have few names: those of one file's tests are free again for the next."""
+    yield
+    for user in (alice, bob):
+        user.stop_all(but_the_default=True)

@@ -40,12 +40,12 @@ BRIEF: dict[str, Any] = {
     "description": "Little time.",
     "runtime_s": 180,
 }
-# Allocates until it is stopped, slowly enough for each mark to be seen.
+# Allocates until it is stopped, slowly enough for each mark to be seen: 15 s from one to the next.
 ALLOCATE = """\
 import time
 blocks = [b"x" * (400 << 20)]
 while len(blocks) < 40:
-    time.sleep(1)
+    time.sleep(2)
     blocks.append(b"x" * (20 << 20))
 """
 
@@ -122,19 +122,19 @@ def test_memory_warns_at_80_and_95_per_cent_in_one_tab_and_past_the_limit_the_hu
     keep_picture(lab.page, "lab-status", for_docs=True)
     run_the_cell(lab, "allocate.ipynb")
     eighty, ninety = re.compile(r"Memory is (8[0-9]|9[0-4]) % full"), re.compile(r"Memory is 9[5-9] % full")
-    expect(lab.popup(eighty)).to_be_visible(timeout=60_000)
+    expect(lab.popup(eighty)).to_be_visible(timeout=120_000)
     assert other.popup(eighty).count() == 0
     expect(lab.popup(eighty)).to_contain_text("allocate.ipynb")
     expect(lab.popup(eighty).get_by_role("button", name="Restart kernel")).to_be_visible()
     expect(lab.level).to_have_attribute("data-level", "warning")
     keep_picture(lab.page, "lab-memory-80", for_docs=True)
-    expect(lab.popup(ninety)).to_be_visible(timeout=30_000)
+    expect(lab.popup(ninety)).to_be_visible(timeout=60_000)
     assert other.popup(ninety).count() == 0
     expect(lab.popup(eighty)).to_have_count(0)
     expect(lab.level).to_have_attribute("data-level", "error")
     keep_picture(lab.page, "lab-memory-95", for_docs=True)
 
-    expect(lab.popup("Your notebook was stopped")).to_be_visible(timeout=60_000)
+    expect(lab.popup("Your notebook was stopped")).to_be_visible(timeout=90_000)
     keep_picture(lab.page, "lab-stopped", for_docs=True)
     alice.wait_until_gone(timeout_s=30)
     outcome = alice.wait_for_outcome("memory", job=job)
