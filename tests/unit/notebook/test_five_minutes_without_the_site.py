@@ -5,6 +5,7 @@ These minutes are real. They begin with the first test of this folder and pass b
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 
@@ -27,7 +28,9 @@ def test_who_is_back_after_five_minutes_is_heard_again(
 ) -> None:
     absence = absences_over[who]
     (problem,) = absence.problems
-    assert "not answered for 4 minutes" in problem or "not answered for 5 minutes" in problem
+    said = re.search(r"has not answered for (\d+) minutes", problem)
+    # More where the other tests take longer than five minutes.
+    assert said and int(said[1]) >= 4, problem
     assert 3 < absence.asked < 40, "asked again and again, but without a storm of questions"
     # After the longest pause between two attempts, at the latest.
     assert absence.tab.hears("notice", within_s=100)["notice"]["text"] == "Back again."
