@@ -51,6 +51,8 @@ def for_account(environ: Mapping[str, str], account: Account, bin_dir: str) -> d
     if path.split(":")[0] != bin_dir:
         path = f"{bin_dir}:{path}"
     result["PATH"] = path
+    # A terminal is a login shell, and /etc/profile sets PATH anew; a file in /etc/profile.d puts this back in front.
+    result["AFHUB_BIN"] = bin_dir
     scratch = environ.get("_CONDOR_SCRATCH_DIR")
     if scratch and not environ.get("JUPYTER_RUNTIME_DIR"):
         result["JUPYTER_RUNTIME_DIR"] = str(Path(scratch) / ".jupyter-runtime")
