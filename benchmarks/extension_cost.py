@@ -3,9 +3,9 @@
     .venv/bin/python -m benchmarks.extension_cost
 
 starts real Jupyter servers of the environment it runs in, with the files and variables of a job and a stand-in for the
-hub on loopback: one of each kind after the other, in an order that changes from round to round; then all idle side by
-side. Writes benchmarks/extension_cost.md. Nothing else should run on the machine meanwhile. With --python it measures
-the servers of another environment, for example that of the notebooks.
+hub on loopback: one after the other, in an order that changes from round to round; then all idle side by side. Writes
+benchmarks/extension_cost.md. Nothing else should run on the machine meanwhile. With --python it measures the servers of
+another environment, for example that of the notebooks.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import http.client
+import itertools
 import json
 import os
 import platform
@@ -23,7 +24,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -117,6 +118,8 @@ def server(
         folder = Path(folder_name)
         (folder / "job.ad").write_text(JOB_AD)
         enabled = {name: name in extensions for name in ("jupyter_afhub", "jupyter_resource_usage")}
+        # Off in the stack. It looks for two dozen programs at about the moment of the first answer, before or after it.
+        enabled["jupyter_lsp"] = False
         config = {
             "ServerApp": {"jpserver_extensions": enabled},
             # As in the stack: without it, jupyter-resource-usage measures once a second whether anybody looks or not.
@@ -149,37 +152,45 @@ def server(
             process.wait()
 
 
-def measure(python: str, rounds: int, settle_s: float, idle_s: float) -> dict[str, Samples]:
-    """Round by round; the first one fills the file cache and is not counted."""
+def in_turn(number: int) -> list[str]:
+    """The kinds, each at another place from round to round: what starts first or last has it easier or harder."""
+    names = list(VARIANTS)
+    first = number % len(names)
+    return names[first:] + names[:first]
+
+
+def measure(python: str, starts: int, rounds: int, settle_s: float, idle_s: float) -> dict[str, Samples]:
+    """First the starts, one server at a time; then all kinds idle side by side, round by round."""
     hub = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
     hub.daemon_threads = True
     threading.Thread(target=hub.serve_forever, daemon=True).start()
     found = {name: Samples() for name in VARIANTS}
-    names = list(VARIANTS)
     # Below the ports that the system gives out: a connection from one of those can reach itself.
-    port = 28000
-    for number in range(rounds + 1):
-        first = number % len(names)
-        with ExitStack() as running:
-            pids: dict[str, int] = {}
-            for name in names[first:] + names[:first]:
-                port += 1
-                pids[name], start_s, start_cpu_s = running.enter_context(
-                    server(python, VARIANTS[name], hub.server_address[1], port)
-                )
+    ports = itertools.count(28000)
+
+    def run(name: str) -> AbstractContextManager[tuple[int, float, float]]:
+        return server(python, VARIANTS[name], hub.server_address[1], next(ports))
+
+    # The first round fills the file cache and is not counted.
+    for number in range(starts + 1):
+        for name in in_turn(number):
+            with run(name) as (_, start_s, start_cpu_s):
                 if number:
                     found[name].start_s.append(start_s)
                     found[name].start_cpu_s.append(start_cpu_s)
-            if number and idle_s:
-                time.sleep(settle_s)
-                begun = time.monotonic()
-                before = {name: cpu_s(pid) for name, pid in pids.items()}
-                time.sleep(idle_s)
-                passed_s = time.monotonic() - begun
-                for name, pid in pids.items():
-                    found[name].idle_percent.append((cpu_s(pid) - before[name]) / passed_s * 100)
-                    found[name].idle_mb.append(private_mb(pid))
-        print(f"round {number} of {rounds}", flush=True)
+        print(f"starts {number} of {starts}", flush=True)
+    for number in range(1, rounds + 1):
+        with ExitStack() as running:
+            pids = {name: running.enter_context(run(name))[0] for name in in_turn(number)}
+            time.sleep(settle_s)
+            begun = time.monotonic()
+            before = {name: cpu_s(pid) for name, pid in pids.items()}
+            time.sleep(idle_s)
+            passed_s = time.monotonic() - begun
+            for name, pid in pids.items():
+                found[name].idle_percent.append((cpu_s(pid) - before[name]) / passed_s * 100)
+                found[name].idle_mb.append(private_mb(pid))
+        print(f"idle {number} of {rounds}", flush=True)
     hub.shutdown()
     return found
 
@@ -190,11 +201,15 @@ def table(found: Mapping[str, Samples], python: str, idle_s: float) -> str:
     def median(values: list[float]) -> float:
         return statistics.median(values) if values else float("nan")
 
+    def more_ms(values: list[float], than: list[float]) -> float:
+        """Of each start against the one of the same round: what slows down the machine for a while slows down both."""
+        return median([one - other for one, other in zip(values, than, strict=True)]) * 1000
+
     base = found["without either"]
     rows = []
     for name, samples in found.items():
-        start_ms = (median(samples.start_s) - median(base.start_s)) * 1000
-        cpu_ms = (median(samples.start_cpu_s) - median(base.start_cpu_s)) * 1000
+        start_ms = more_ms(samples.start_s, base.start_s)
+        cpu_ms = more_ms(samples.start_cpu_s, base.start_cpu_s)
         percent, memory_mb = median(samples.idle_percent), median(samples.idle_mb)
         rows.append(
             f"| {name} | {median(samples.start_s):.2f} s | {start_ms:+.0f} ms | {cpu_ms:+.0f} ms "
@@ -202,15 +217,14 @@ def table(found: Mapping[str, Samples], python: str, idle_s: float) -> str:
             f"| {memory_mb:.1f} MB | {memory_mb - median(base.idle_mb):+.1f} MB |"
         )
     version = subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    count = len(base.start_s)
     return "\n".join(
         [
             "# What the notebook's extension costs",
             "",
             f"Written by `benchmarks/extension_cost.py` on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}: {version}, "
             f"{os.cpu_count()} cores, {platform.machine()}.",
-            f"Medians of {count} starts of each, one after the other; idle: {idle_s:.0f} s of each, side by side, "
-            "nobody connected.",
+            f"Medians of {len(base.start_s)} starts of each, one at a time, differences within each round; idle: "
+            f"{len(base.idle_mb)} times {idle_s:.0f} s of all side by side, nobody connected.",
             "",
             "| extensions | start | | CPU of it | idle, of a core | | private memory | |",
             "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -229,12 +243,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--python", default=sys.executable, help="of the environment to measure")
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--starts", type=int, default=28, help="starts of each kind")
+    parser.add_argument("--rounds", type=int, default=8, help="how often all of them idle")
     parser.add_argument("--settle-s", type=float, default=10.0)
-    parser.add_argument("--idle-s", type=float, default=30.0, help="0 measures starts alone")
+    parser.add_argument("--idle-s", type=float, default=30.0)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".md"))
     wanted = parser.parse_args()
-    found = measure(wanted.python, wanted.rounds, wanted.settle_s, wanted.idle_s)
+    found = measure(wanted.python, wanted.starts, wanted.rounds, wanted.settle_s, wanted.idle_s)
     text = table(found, wanted.python, wanted.idle_s)
     wanted.out.write_text(text, encoding="utf-8")
     print(text)
