@@ -34,15 +34,16 @@ def expected_slots(pool: Minipool) -> set[str]:
 
 def processes(
     pool: Minipool, users: list[str], cut_off: set[str]
-) -> tuple[Counter[tuple[str, str]], set[tuple[str, str]]]:
-    """How many notebook servers run, by host and user; and all pairs of host and user with a process of any kind."""
+) -> tuple[Counter[tuple[str, str]], dict[tuple[str, str], list[str]]]:
+    """How many notebook servers run, by host and user; and all processes of each user on each host that has any."""
     servers: Counter[tuple[str, str]] = Counter()
-    anything = set()
+    anything: dict[tuple[str, str], list[str]] = {}
+    look = f"ps -u {','.join(users)} -o user=,comm=,pid=,ppid=,etimes=,args= --width 200 || true"
     for host in {*pool.group("workers"), *pool.group("big_servers")} - cut_off:
-        for line in pool.inside(host, f"ps -u {','.join(users)} -o user=,comm= || true").splitlines():
-            user, command = line.split(maxsplit=1)
-            servers[host, user] += command.strip() == "afhub-notebook"
-            anything.add((host, user))
+        for line in pool.inside(host, look).splitlines():
+            user, command, rest = line.split(maxsplit=2)
+            servers[host, user] += command == "afhub-notebook"
+            anything.setdefault((host, user), []).append(rest)
     return +servers, anything
 
 
@@ -70,8 +71,11 @@ def disagreement(pool: Minipool, users: list[HubUser], lost: Lost) -> str:
         (ad["RemoteHost"].rpartition("@")[2].partition(".")[0], ad["Owner"]) for ad in jobs.values()
     )
     servers, anything = processes(pool, [user.name for user in users], lost.hosts)
-    if servers != running or anything != set(running):
-        return f"servers by host and user are {dict(servers)}, any processes {anything}, jobs {dict(running)}"
+    if servers != running:
+        return f"servers by host and user are {dict(servers)}, jobs {dict(running)}"
+    stray = {where: found for where, found in anything.items() if where not in running}
+    if stray:
+        return f"processes (pid, parent, age in s, command) of users who have no job there: {stray}"
     slots = {slot["Name"] for slot in pool.slots()}
     missing = {
         slot for slot in expected_slots(pool) - slots if slot.split("@")[-1].split(".")[0] not in lost.hosts
@@ -107,7 +111,9 @@ def all_is_well(pool: Minipool, alice: HubUser, bob: HubUser, lost: Lost) -> Cal
         try:
             wait_for("hub, database, queue and workers agree", agreed, PATIENCE_S, every_s=1)
         except AssertionError as error:
-            log = pool.check("hub", "journalctl -u afhub-hub -n 40 --no-pager -o cat")
+            log = pool.check(
+                "hub", "journalctl -u afhub-hub -n 300 --no-pager -o cat | grep -v ' 200 GET ' | tail -n 20"
+            )
             raise AssertionError(f"{error}: {last}\n{log}") from None
 
     return wait
