@@ -43,15 +43,20 @@ title "Tools"
 tools/venv.sh test
 title "Lint"
 tools/lint.sh
-title "Unit tests"
-python -m pytest --durations=10 tests/unit
-
 title "Container engine, browser and images"
 docker/engine.sh
 have_chromium
 docker/images.sh
+# Both wait more than they compute.
+title "Unit tests, and beside them the Lab side in a plain JupyterLab"
+python -m pytest --durations=10 tests/lab >"$results/lab.log" 2>&1 &
+lab=$!
+# Whatever comes: no Lab is left.
+trap wait EXIT
+python -m pytest --durations=10 tests/unit
 title "The Lab side in a plain JupyterLab"
-python -m pytest tests/lab
+wait $lab || { cat "$results/lab.log"; die "tests/lab failed." "see the lines above"; }
+tail -n 1 "$results/lab.log"
 
 trap cleanup EXIT
 PORT=${PORT:-$(free_port)}

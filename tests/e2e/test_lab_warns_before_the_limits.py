@@ -1,45 +1,24 @@
 """Before a notebook is stopped at a limit its user is told, in the Lab, once, and can do something about it.
 
-Two classes with small limits are in the inventory for these tests. A deployment takes a minute, so they share one.
+Two classes with small limits are in the inventory for these tests: tiny with 1 GB, brief with three minutes.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from chromium import chromium
 from hubclient import HubUser
 from labpage import LabPage, hub_window, keep_picture, notebook
+from otherinventory import Deployed
 from playwright.sync_api import Browser, BrowserContext, expect
 
-from minipool import Minipool, wait_for
+from minipool import Minipool
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-LIMIT_MB = 1024
-SMALL: dict[str, Any] = {
-    "name": "small",
-    "title": "Small",
-    "description": "Little memory.",
-    "memory_limit_mb": LIMIT_MB,
-    "slot_memory_mb": 256,
-    "cores": 1,
-    "runtime_s": 3600,
-    "run_on": "workers",
-    "slots_per_host": 1,
-}
-BRIEF: dict[str, Any] = {
-    **SMALL,
-    "name": "brief",
-    "title": "Brief",
-    "description": "Little time.",
-    "runtime_s": 180,
-}
 # Allocates until it is stopped, slowly enough for each mark to be seen: 15 s from one to the next.
 ALLOCATE = """\
 import time
@@ -56,39 +35,8 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture(scope="module")
-def small_classes(
-    pool: Minipool, alice: HubUser, bob: HubUser, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Path]:
-    """The inventory with the two classes is deployed; afterwards the inventory as it was."""
-    alice.stop_all()
-    bob.stop_all()
-    variables = tmp_path_factory.mktemp("inventory") / "classes.yml"
-    variables.write_text(yaml.safe_dump({"notebook_classes": [*pool.classes, SMALL, BRIEF]}))
-    try:
-        result = pool.playbook("ansible/site.yml", "-e", f"@{variables}")
-        assert result.returncode == 0, result.stdout[-6000:]
-        wait_for(
-            "the workers offer slots of both classes",
-            lambda: {"small", "brief"} <= {ad.get("AfhubClasses") for ad in pool.slots()},
-            timeout_s=90,
-        )
-        wait_for("the hub answers", lambda: alice.api("GET", "/user").status_code == 200)
-        yield variables
-    finally:
-        alice.stop_all()
-        back = pool.playbook("ansible/site.yml")
-        assert back.returncode == 0, back.stdout[-6000:]
-        wait_for(
-            "no slot of them is left",
-            lambda: not {"small", "brief"} & {ad.get("AfhubClasses") for ad in pool.slots()},
-            timeout_s=90,
-        )
-        wait_for("the hub answers", lambda: alice.api("GET", "/user").status_code == 200)
-
-
 @pytest.fixture
-def window(browser: Browser, pool: Minipool, small_classes: Path) -> Iterator[BrowserContext]:
+def window(browser: Browser, pool: Minipool, changed_inventory: Deployed) -> Iterator[BrowserContext]:
     with hub_window(browser, pool, "alice") as window:
         yield window
 
@@ -111,13 +59,13 @@ def run_the_cell(lab: LabPage, name: str) -> None:
 def test_memory_warns_at_80_and_95_per_cent_in_one_tab_and_past_the_limit_the_hub_says_why(
     alice: HubUser, window: BrowserContext
 ) -> None:
-    alice.running("small")
+    alice.running("tiny")
     job = alice.job()
     alice.notebook("PUT", "api/contents/allocate.ipynb", json=notebook(ALLOCATE)).raise_for_status()
     other, lab = lab_of(window), lab_of(window)
     panel = lab.open_panel()
     expect(panel).to_contain_text(job["Id"])
-    for words in ("Small", "1 GB", alice.worker(), str(job["RemoteHost"]).split("@")[0]):
+    for words in ("Tiny", "1 GB", alice.worker(), str(job["RemoteHost"]).split("@")[0]):
         expect(panel).to_contain_text(words)
     keep_picture(lab.page, "lab-status", for_docs=True)
     run_the_cell(lab, "allocate.ipynb")
