@@ -153,7 +153,7 @@ def server(
 
 
 def in_turn(number: int) -> list[str]:
-    """The kinds in another order for each of 24 rounds, so that each has every place and every kind before it alike."""
+    """The kinds in another order for each of 24 rounds: none has a place, or a kind before it, of its own."""
     orders = list(itertools.permutations(VARIANTS))
     # Neighbours in this list begin alike; 7 has no factor in common with 24.
     return list(orders[7 * number % len(orders)])
