@@ -314,8 +314,18 @@ class HubUser:
         """Has one of the user's notebooks compute something, and checks the result."""
         assert self.execute("print(6 * 7)", server=name) == "42\n"
 
-    def execute(self, code: str, kernel: str = "python3", timeout_s: float = 120, server: str = "") -> str:
-        """Runs code in a new kernel; returns what it printed. Raises AssertionError with its traceback."""
+    def execute(
+        self,
+        code: str,
+        kernel: str = "python3",
+        timeout_s: float = 120,
+        server: str = "",
+        keep: bool = False,
+    ) -> str:
+        """Runs code in a new kernel; returns what it printed. Raises AssertionError with its traceback.
+
+        The kernel is shut down afterwards, or goes on where `keep` says so.
+        """
         base = f"{server}/api/kernels".lstrip("/")
         started = self.notebook("POST", base, json={"name": kernel})
         assert started.status_code == 201, f"{started.status_code} {started.text}"
@@ -329,7 +339,8 @@ class HubUser:
             return _execute(socket, code, timeout_s)
         finally:
             socket.close()
-            self.notebook("DELETE", f"{base}/{kernel_id}")
+            if not keep:
+                self.notebook("DELETE", f"{base}/{kernel_id}")
 
 
 def _execute(socket: websocket.WebSocket, code: str, timeout_s: float) -> str:

@@ -1,4 +1,4 @@
-"""The one other inventory that the end-to-end tests deploy: two more classes, and back."""
+"""The one other inventory that the end-to-end tests deploy: two more classes, tokens for the batch pool; and back."""
 
 from __future__ import annotations
 
@@ -42,11 +42,19 @@ def classes_of_slots(pool: Minipool) -> set[str]:
     return {str(ad.get("AfhubClasses")) for ad in pool.slots()}
 
 
+def variables(pool: Minipool) -> dict[str, Any]:
+    """What is different in it."""
+    return {
+        "notebook_classes": [*pool.classes, TINY, BRIEF],
+        "notebook_batch_authentication": "idtokens",
+    }
+
+
 @dataclass(frozen=True)
 class Deployed:
-    """An inventory with more classes that is deployed, in the file `variables`.
+    """This inventory while it is deployed, its variables in a file.
 
-    `before`: the job of a notebook of alice's, named "large", that runs on a big server since before.
+    variables: that file. before: the job of alice's notebook "large", which runs on a big server since before.
     """
 
     variables: Path

@@ -27,7 +27,7 @@ from jinja2 import TemplateError, Undefined
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 # A variable that starts like this is meant for this project: one that nobody knows is a mistake.
-PREFIXES = ("notebook_", "jupyterhub_", "hub_proxy_", "cvmfs_", "condor_", "batch_")
+PREFIXES = ("notebook_", "jupyterhub_", "hub_proxy_", "cvmfs_", "condor_", "batch_", "munge_", "outsourcing_")
 # What may differ between hosts. Every other site fact is the same for all of them.
 PER_HOST_FACTS = {
     "notebook_host_cores",
@@ -35,6 +35,8 @@ PER_HOST_FACTS = {
     "notebook_oversubscribe",
     "notebook_allow_untested_os",
 }
+# The least that a worker of Dask and Spark needs.
+WORKER_LEAST = {"cores": 1, "memory_mb": 960, "disk_mb": 256}
 CLASS_NUMBERS = ("memory_limit_mb", "slot_memory_mb", "cores", "runtime_s", "slots_per_host")
 POSITIVE_FACTS = (
     "notebook_max_per_user",
@@ -399,6 +401,24 @@ def rule_groups(site: Site) -> Iterator[Violation]:
             )
 
 
+def rule_batch_pool(site: Site) -> Iterator[Violation]:
+    """Notebooks either know a whole batch pool or none, and its workers are big enough for what they run."""
+    facts = ("notebook_batch_collector", "notebook_batch_schedd")
+    given = [name for name in facts if site.value(name)]
+    if len(given) == 1:
+        absent = next(name for name in facts if name not in given)
+        yield Violation(absent, NOT_SET, f"write it beside {given[0]}, or leave out both")
+    made = [name for name in ("batch_manager", "batch_schedd") if site.hosts(name)]
+    if len(made) == 1:
+        absent = "batch_schedd" if made == ["batch_manager"] else "batch_manager"
+        yield Violation(f"group {absent}", "no host", f"put a host into it, or none into {made[0]}")
+    worker = site.value("notebook_batch_worker")
+    for key, least in WORKER_LEAST.items() if isinstance(worker, dict) else ():
+        value = worker.get(key)
+        if is_int(value) and value < least:
+            yield Violation(f"notebook_batch_worker.{key}", value, f"write {least} or more")
+
+
 def rule_class_names(site: Site) -> Iterator[Violation]:
     """Class names are unique and fit into slots, job ads and addresses."""
     if site.value("notebook_classes") == []:
@@ -713,6 +733,7 @@ RULES = (
     rule_argument_specs,
     rule_same_everywhere,
     rule_groups,
+    rule_batch_pool,
     rule_class_names,
     rule_one_default,
     rule_class_numbers,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from hubclient import HubUser
-from otherinventory import BRIEF, TINY, Deployed, classes_of_slots, deploy, job_of_large, put_back
+from otherinventory import BRIEF, TINY, Deployed, classes_of_slots, deploy, job_of_large, put_back, variables
 
 from minipool import Minipool, wait_for
 
@@ -41,22 +41,22 @@ def named_notebooks_are_gone(alice: HubUser, bob: HubUser) -> Iterator[None]:
 def changed_inventory(
     pool: Minipool, alice: HubUser, bob: HubUser, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployed]:
-    """The inventory with two more classes is deployed; each deployment takes more than a minute, so tests share it."""
+    """Another inventory is deployed; each deployment takes more than a minute, so that tests share it."""
     for user in (alice, bob):
         user.stop_all()
     alice.running("large", "large")
     before = job_of_large(pool)
-    variables = tmp_path_factory.mktemp("inventory") / "changed.yml"
-    variables.write_text(yaml.safe_dump({"notebook_classes": [*pool.classes, TINY, BRIEF]}))
+    file = tmp_path_factory.mktemp("inventory") / "changed.yml"
+    file.write_text(yaml.safe_dump(variables(pool)))
     try:
-        deploy(pool, "-e", f"@{variables}")
+        deploy(pool, "-e", f"@{file}")
         wait_for(
             "the workers offer slots of both classes",
             lambda: {TINY["name"], BRIEF["name"]} <= classes_of_slots(pool),
             timeout_s=90,
         )
         wait_for("the hub answers", lambda: alice.api("GET", "/user").status_code == 200)
-        yield Deployed(variables, before)
+        yield Deployed(file, before)
     finally:
         for user in (alice, bob):
             user.stop_all()

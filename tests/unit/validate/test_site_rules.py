@@ -258,6 +258,22 @@ FAULTS: dict[str, tuple[Break, list[str]]] = {
             "[worker001]"
         ],
     ),
+    "a batch schedd without its collector": (
+        common(notebook_batch_schedd="submit01.example.org"),
+        ["notebook_batch_collector — not set — write it beside notebook_batch_schedd, or leave out both"],
+    ),
+    "half a batch pool": (
+        lambda site: site.groups.update(batch_manager=["worker001"]),
+        ["group batch_schedd — no host — put a host into it, or none into batch_manager"],
+    ),
+    "workers too small for Spark": (
+        common(notebook_batch_worker={"cores": 1, "memory_mb": 512, "disk_mb": 2048}),
+        ["notebook_batch_worker.memory_mb — 512 — write 960 or more"],
+    ),
+    "another way to show who one is": (
+        common(notebook_batch_authentication="password"),
+        ["notebook_batch_authentication — password — "],
+    ),
     "a certificate that is not there": (
         common(hub_proxy_certificate_file="/nowhere/hub.pem"),
         ["hub_proxy_certificate_file — /nowhere/hub.pem — there is no such file on the machine that runs"],

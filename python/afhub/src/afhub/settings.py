@@ -126,6 +126,19 @@ class Condor(Model):
         return value
 
 
+class BatchTokens(Model):
+    """How the hub vouches for the owner of a notebook before the batch pool: HTCondor tokens, one for each notebook.
+
+    ``keys_dir`` holds the signing key named ``key``, which the batch pool's schedd and collector have as well.
+    ``identity_domain`` is what follows the account in an identity.
+    """
+
+    keys_dir: Path
+    key: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    trust_domain: Line
+    identity_domain: Line
+
+
 class PortRange(Model):
     """Ports that notebook servers listen on, both ends included."""
 
@@ -215,6 +228,7 @@ class Settings(Model):
     classes: Annotated[tuple[NotebookClass, ...], Field(min_length=1)]
     condor: Condor
     notebook: Notebook
+    batch_tokens: BatchTokens | None = None
     login: Login = Field(default_factory=Login)
     limits: Limits = Field(default_factory=Limits)
     words: dict[str, Any] = Field(default_factory=dict)

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import object_session
 from traitlets import default
 
-from afhub import form
+from afhub import batchtokens, form
 from afhub.accounts import AccountRefused, admitted
 from afhub.condor import CondorRefused, CondorUnreachable
 from afhub.events import Trace
@@ -46,6 +46,8 @@ CATCH_UP_S = 15.0
 
 #: How long a start waits for a schedd that does not answer, in seconds.
 BACK_S = 10.0
+#: How long a token for the batch pool outlives the longest life of its notebook, in seconds.
+TOKEN_MARGIN_S = 600
 #: When a negotiation is asked for again after a submission, in seconds.
 LATER_S = (1.5, 4.0)
 #: After so many seconds in the queue beside free slots, HTCondor's own word about the match is shown.
@@ -320,9 +322,10 @@ class NotebookSpawner(CondorSpawner):
         return self._url()
 
     async def _start(self, row: NotebookClass) -> None:
+        environment = {**self.get_env(), **await self._batch_token(row)}
         try:
             description = describe(
-                self.settings, owner=self.user.name, server=self.name, row=row, environment=self.get_env()
+                self.settings, owner=self.user.name, server=self.name, row=row, environment=environment
             )
         except ValueError as error:
             raise self._failure("description", 500, reason=str(error)) from error
@@ -332,6 +335,21 @@ class NotebookSpawner(CondorSpawner):
         await self._remove_leftovers()
         await self._submit(description)
         await self._until_listening(row)
+
+    async def _batch_token(self, row: NotebookClass) -> dict[str, str]:
+        """With what the notebook shows the batch pool whose it is, for as long as it may wait and run.
+
+        A notebook that can't send work away is still a notebook: its tools say so, and the hub's log says why.
+        """
+        if self.settings.batch_tokens is None:
+            return {}
+        lifetime_s = self.settings.limits.start_timeout_s + row.runtime_s + TOKEN_MARGIN_S
+        try:
+            token = await batchtokens.mint(self.settings.batch_tokens, self.user.name, lifetime_s)
+        except batchtokens.TokenError as error:
+            self.log.warning("%s starts without a token for the batch pool: %s", self._log_name, error)
+            return {}
+        return {batchtokens.VARIABLE: token}
 
     @property
     def start_failure(self) -> StartRefused | None:

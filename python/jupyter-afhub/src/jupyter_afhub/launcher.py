@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from jupyter_afhub import __version__, environment, imports, logs, ports
+from jupyter_afhub import __version__, batchtoken, environment, imports, logs, ports
 
 EXIT_FAILED = 1
 EXIT_NO_HUB = 2
@@ -46,6 +46,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"afhub-notebook: {error}", file=sys.stderr)
         return EXIT_FAILED
 
+    try:
+        batchtoken.keep(os.environ)
+    except (OSError, ValueError) as error:
+        _say(f"the token for the batch pool could not be kept, so no work can be sent there: {error}")
     slot = os.environ.get("_CONDOR_SLOT", "-")
     _say(f"afhub-notebook {__version__} for {account.name} on {socket.gethostname()}, slot {slot}")
     try:
