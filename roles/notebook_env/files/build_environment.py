@@ -54,6 +54,8 @@ def build(source: Path, work: Path, lock: str) -> Path:
     # The pip of older releases can't install into another environment: this one is locked as well.
     run(tools / "bin/pip", "install", "--require-hashes", "-r", package / "build-requirements.txt")
     pip = tools / "bin/pip"
+    # Every folder with a pyproject.toml is a package of the project.
+    packages = sorted(path.parent for path in source.glob("*/pyproject.toml"))
     run(
         pip,
         "wheel",
@@ -62,7 +64,7 @@ def build(source: Path, work: Path, lock: str) -> Path:
         "--no-index",
         "--wheel-dir",
         work / "wheels",
-        package,
+        *packages,
     )
     run(sys.executable, "-m", "venv", "--without-pip", tree)
     install = (pip, "--python", tree / "bin/python3", "install", "--no-compile")
