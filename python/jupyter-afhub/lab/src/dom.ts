@@ -32,3 +32,24 @@ export function draw<Name extends keyof SVGElementTagNameMap>(
   fill(element, attributes, children);
   return element;
 }
+
+/** Makes `body`, in the focusable `frame`, show these parts. What did not change stays, and so does the focus: who selects or hears it is not
+ * disturbed. Where the element with the focus (known by its data-key) is gone, the frame gets it. */
+export function bringUpToDate(frame: HTMLElement, body: HTMLElement, parts: Element[]): void {
+  const shown = [...body.children];
+  const focused = frame.contains(document.activeElement) ? document.activeElement?.getAttribute('data-key') : null;
+  shown.slice(parts.length).forEach(old => {
+    old.remove();
+  });
+  parts.forEach((part, place) => {
+    const old = shown[place];
+    if (!old) {
+      body.append(part);
+    } else if (!old.isEqualNode(part)) {
+      old.replaceWith(part);
+    }
+  });
+  if (focused && !frame.contains(document.activeElement)) {
+    (body.querySelector<HTMLElement>(`[data-key="${CSS.escape(focused)}"]`) ?? frame).focus();
+  }
+}

@@ -9,8 +9,10 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { LabIcon } from '@jupyterlab/ui-components';
 import { Widget } from '@lumino/widgets';
 
+import { batch } from './batch.ts';
 import { openContexts, openDocuments, saveAll } from './documents.ts';
 import { make } from './dom.ts';
+import { examples } from './examples.ts';
 import { GAUGE } from './icons.ts';
 import { Job } from './job.ts';
 import { isInfo } from './model.ts';
@@ -423,4 +425,4 @@ const plugin: JupyterFrontEndPlugin<void> = {
   }
 };
 
-export default [plugin];
+export default [plugin, batch, examples];

@@ -4,7 +4,7 @@ import { Widget } from '@lumino/widgets';
 
 import { paths, roundUp } from './curve.ts';
 import type { Sample } from './curve.ts';
-import { draw, make } from './dom.ts';
+import { bringUpToDate, draw, make } from './dom.ts';
 import { sign } from './icons.ts';
 import type { Job } from './job.ts';
 import type { Info, Kernel } from './model.ts';
@@ -71,25 +71,10 @@ export class Panel extends Widget {
     if (!info || this.isDisposed) {
       return;
     }
-    const fresh = this.sections(info);
-    const shown = [...this.body.children];
-    // What has the focus keeps it, and what did not change stays: who selects or hears it is not disturbed.
-    const focused = this.node.contains(document.activeElement) ? document.activeElement?.getAttribute('data-key') : null;
-    if (fresh.length === shown.length) {
-      shown.forEach((old, place) => {
-        if (!old.isEqualNode(fresh[place]!)) {
-          old.replaceWith(fresh[place]!);
-        }
-      });
-    } else {
-      this.body.replaceChildren(...fresh);
-    }
-    if (focused && !this.node.contains(document.activeElement)) {
-      this.body.querySelector<HTMLElement>(`[data-key="${CSS.escape(focused)}"]`)?.focus();
-    }
+    bringUpToDate(this.node, this.body, this.sections(info));
   }
 
-  private sections(info: Info): Node[] {
+  private sections(info: Info): HTMLElement[] {
     const { trans } = this;
     const left = this.job.timeLeft();
     const { level, reasons } = state(info, left, trans);
@@ -124,7 +109,7 @@ export class Panel extends Widget {
       info.problems.length
         ? this.section(trans.__('What could not be found out'), make('ul', {}, ...info.problems.map(problem => make('li', {}, problem))))
         : ''
-    ].filter(node => node !== '') as Node[];
+    ].filter((part): part is HTMLElement => part !== '');
   }
 
   private section(title: string, ...content: Node[]): HTMLElement {

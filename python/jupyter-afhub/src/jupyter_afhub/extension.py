@@ -7,7 +7,7 @@ import importlib.util
 import threading
 from typing import Any
 
-from jupyter_afhub import handlers
+from jupyter_afhub import batch_handlers, dask_panels, examples, handlers
 from jupyter_afhub.leaving import Leaving
 from jupyter_afhub.monitor import Monitor
 
@@ -29,7 +29,12 @@ class Extension:
         web_app = self.server.web_app
         web_app.settings[SETTING] = self
         base_url = web_app.settings["base_url"]
-        routes = handlers.routes(base_url, self.monitor, self.leaving)
+        routes: list[Any] = [
+            *handlers.routes(base_url, self.monitor, self.leaving),
+            *batch_handlers.routes(base_url, self.server),
+            *examples.routes(base_url),
+            *dask_panels.routes(base_url, self.server),
+        ]
         if self.monitor.job.in_job and importlib.util.find_spec("jupyter_resource_usage"):
             routes.append(handlers.usage_route(base_url, self.monitor))
         web_app.add_handlers(".*$", routes)
