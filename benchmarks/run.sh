@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # make bench: all measurements on a mini-pool of its own (INSTANCE=bench), which is removed at the end. KEEP=1 leaves it.
 # QUICK=1 takes a few samples of everything, to see that it works, and writes to a temporary folder.
+# OUTSOURCING=1 measures work that leaves a notebook instead, without the stock hub.
 # Further arguments go to 'python -m benchmarks', for example --only clicks.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -46,6 +47,10 @@ stage "Images (base, bare host, software tree)" docker/images.sh
 stage "Seven bare hosts" ansible-playbook docker/create.yml
 stage "Accounts and certificate of the site" ansible-playbook -i inventories/minipool docker/prepare.yml
 stage "Deployment" env SITE=inventories/minipool tools/deploy.sh --extra-vars @benchmarks/overlay.yml
+if [ "${OUTSOURCING:-}" = 1 ]; then
+  python -m benchmarks.outsourcing --out "$out" "${options[@]}"
+  exit
+fi
 stage "Stock batchspawner beside it" ansible-playbook -i inventories/minipool --extra-vars @benchmarks/overlay.yml \
   benchmarks/stock/deploy.yml
 python -m benchmarks --out "$out" "${options[@]}" "$@"
