@@ -138,7 +138,10 @@ class Cluster:
         try:
             from pyspark.find_spark_home import _find_spark_home
         except ImportError as error:
-            raise OutsourceError(f"PySpark is not in this environment ({sys.prefix}): {error}") from error
+            raise OutsourceError(
+                f"PySpark is not in this kernel's environment ({sys.prefix}): {error}. "
+                "Take a kernel that has it: Kernel, Change Kernel… in the Lab's menu."
+            ) from error
         site = facts.read()
         if site.java_home:
             os.environ.setdefault("JAVA_HOME", site.java_home)
