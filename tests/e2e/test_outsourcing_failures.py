@@ -179,6 +179,13 @@ def running(pool: Minipool, count: int, begun: dict[str, Future[str]]) -> None:
     wait_for(f"{count} jobs of alice run", enough, BOUND_S, every_s=1)
 
 
+def tidy(pool: Minipool, cells: Cells) -> None:
+    """What is left of work that found no slot leaves on its owner's word; Spark's session never came to be."""
+    cells.kernels.pop("spark")
+    cells.run(lambda way: way.tidy)
+    wait_for("alice's jobs are gone", lambda: not batchqueue.jobs(pool, "alice"), 60, every_s=1)
+
+
 def test_a_pool_without_room_is_told_of(pool: Minipool, impatient: Cells) -> None:
     cells = impatient
     with batchqueue.every_core_taken(pool):
@@ -188,10 +195,7 @@ def test_a_pool_without_room_is_told_of(pool: Minipool, impatient: Cells) -> Non
         says(
             errors, "the batch pool is full", "The batch pool is full", "has none free", "waiting for a slot"
         )
-        del errors["spark"]
-        cells.kernels.pop("spark")
-        cells.run(lambda way: way.tidy)
-        wait_for("alice's jobs are gone", lambda: not batchqueue.jobs(pool, "alice"), 60, every_s=1)
+        tidy(pool, cells)
 
 
 @pytest.mark.parametrize(
@@ -256,6 +260,7 @@ def test_full_scratch_disks_of_all_workers_are_told_of(pool: Minipool, impatient
             )
         errors = impatient.failed(impatient.begin(lambda way: f"{way.start}\n{way.work}"))
         says(errors, "scratch disk", "held")
+    tidy(pool, impatient)
 
 
 def test_nothing_of_all_this_is_left_a_minute_after_the_notebook(pool: Minipool, alice: HubUser) -> None:
