@@ -87,6 +87,11 @@ def test_memory_warns_at_80_and_95_per_cent_in_one_tab_and_past_the_limit_the_hu
     alice.wait_until_gone(timeout_s=30)
     outcome = alice.wait_for_outcome("memory", job=job)
     assert "1 GB" in outcome.text or "1024 MB" in outcome.text, outcome.text
+    # Lab asks by itself whether to restart a server that does not answer, at a moment of its own.
+    lab.page.add_locator_handler(
+        lab.dialog().filter(has_text="Server unavailable"),
+        lambda dialog: dialog.get_by_role("button", name="Dismiss").click(),
+    )
     with window.expect_page() as opened:
         lab.popup("Your notebook was stopped").get_by_role("button", name="Open the hub’s page").click()
     expect(opened.value.locator(".afhub-outcome")).to_have_attribute("data-reason", "memory")
