@@ -146,7 +146,8 @@ def text(figures: Sequence[Figure], facts: Mapping[str, str], day: str, remarks:
         "# Work that leaves a notebook",
         f"Written by `python -m benchmarks.outsourcing` on {day}. All samples: [outsourcing.json](outsourcing.json). "
         "The notebook, the batch pool's manager and its workers share the cores of one machine, and the batch pool "
-        "negotiates every 10 s: a job waits for that, 5 s on average, whoever submits it.",
+        "negotiates when somebody submits, but not within 5 s of its last round: a job waits for that, whoever "
+        "submits it.",
         report.table(("machine and versions", ""), facts.items()),
         *remarks,
         *(report.figure_text(figure) for figure in figures),
