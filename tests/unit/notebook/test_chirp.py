@@ -103,6 +103,24 @@ def test_a_starter_in_trouble_is_asked_seldom_and_heard_when_it_is_back(
     wait_for("nothing is wrong any more", lambda: link.problem is None, every_s=0.01)
 
 
+def test_who_hears_news_sees_no_trouble_that_is_over(chirp: FakeChirp, tmp_path: Path) -> None:
+    problems: list[str | None] = []
+    chirp.manner = "hangs up"
+    chirp.attributes["AfhubNotices"] = NOTICE
+    link = ChirpLink(
+        lambda *_: problems.append(link.problem),
+        environ={"_CONDOR_CHIRP_CONFIG": str(chirp.configure(tmp_path))}, back_off_s=(0.05, 0.2),
+    )  # fmt: skip
+    link.start()
+    try:
+        wait_for("the problem is told", lambda: link.problem, timeout_s=10, every_s=0.02)
+        chirp.manner = "answers"
+        wait_for("it is heard again", lambda: problems, timeout_s=10, every_s=0.02)
+    finally:
+        link.stop()
+    assert problems == [None]
+
+
 def test_where_reading_is_refused_writing_goes_on(chirp: FakeChirp, linked: Callable[..., ChirpLink]) -> None:
     chirp.manner = "refuses to read"
     link = linked()

@@ -112,6 +112,25 @@ def test_a_hub_that_is_away_is_asked_again_and_nothing_is_lost(
     wait_for("nothing is wrong any more", lambda: link.problem is None, timeout_s=5, every_s=0.02)
 
 
+def test_who_hears_news_sees_no_trouble_that_is_over(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hublink, "UNHEARD_S", 0.0)
+    problems: list[str | None] = []
+    hub.status, hub.body = 503, b"restarting"
+    hub.publish(NOTICE)
+    link = HubLink(
+        hub.api_url, "own-token", lambda *_: problems.append(link.problem), answer_s=5, back_off_s=(0.05, 0.2)
+    )
+    link.start()
+    try:
+        link.report(ACTIVITY)
+        wait_for("the problem is told", lambda: link.problem, timeout_s=5, every_s=0.02)
+        hub.status, hub.body = 200, None
+        wait_for("it is heard again", lambda: problems, timeout_s=10, every_s=0.02)
+    finally:
+        link.stop()
+    assert problems == [None]
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"no JSON", b"[]", b"5", b'{"version": 5, "notices": 7}', b"[" * 100_000, b" " * 600_000]
 )

@@ -228,8 +228,6 @@ class ChirpLink(threading.Thread):
             try:
                 self._talk()
                 back_off_s, failing_since = self._first_back_off_s, None
-                if time.monotonic() >= self._refused_until:
-                    self.problem = None
             except (NoChirpError, ImportError) as error:
                 self.problem = (
                     f"Messages from the site can't arrive: HTCondor gives this job no Chirp ({error})."
@@ -277,6 +275,8 @@ class ChirpLink(threading.Thread):
                 f" ({type(error).__name__})."
             )
             return
+        # Before the news are handed on: whoever hears them and looks sees no trouble that is over.
+        self.problem = None
         if value != self._last:
             self._last = value
             self._received(*notices.parse(value))

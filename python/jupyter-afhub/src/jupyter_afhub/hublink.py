@@ -144,7 +144,6 @@ class HubLink:
                 self._ended.wait(pause_s * random.SystemRandom().uniform(0.75, 1.25))
                 pause_s = min(pause_s * 2, longest_s)
             else:
-                self.problem = self._unheard_since = None
                 return True
         return False
 
@@ -164,6 +163,8 @@ class HubLink:
         every_s, version = answer.get("report_every_s"), answer.get("version")
         if isinstance(every_s, int | float):
             self.report_every_s = min(max(float(every_s), _REPORT_RANGE_S[0]), _REPORT_RANGE_S[1])
+        # Before the news are handed on: whoever hears them and looks sees no trouble that is over.
+        self.problem = self._unheard_since = None
         with self._lock:
             # The other thread may have heard something newer meanwhile: then this is asked for once more.
             news = isinstance(version, str) and version != known and self._known == known
