@@ -52,6 +52,13 @@ def test_a_machine_that_could_not_start_a_job_is_named() -> None:
     assert "scratch disk" in text
 
 
+def test_a_job_that_is_tried_once_more_came_back_before() -> None:
+    job = _job(Ad({**GIVEN_BACK, "JobStatus": RUNNING, "NumShadowStarts": 3}))
+    assert explain([job], 1).startswith("A job came back from worker1.af.test")
+    waiting = Job("2.0", IDLE, cores=1, memory_mb=512)
+    assert "waiting for a slot" in explain([job, waiting], 2)
+
+
 @pytest.mark.parametrize(
     "more", [{"NumJobStarts": 1}, {"NumShadowStarts": 0}, {"JobStatus": RUNNING}, {"JobStatus": HELD}]
 )

@@ -106,7 +106,9 @@ def _job(ad: Any) -> Job:
         value = ad.eval(name) if name in ad else 0
         return int(value) if isinstance(value, (int, float)) else 0
 
-    back = number("JobStatus") == IDLE and number("NumShadowStarts") > 0 and not number("NumJobStarts")
+    # An attempt that goes on has not come back yet.
+    attempts = number("NumShadowStarts") - (number("JobStatus") == RUNNING)
+    back = number("JobStatus") in (IDLE, RUNNING) and attempts > 0 and not number("NumJobStarts")
     return Job(
         job_id=f"{number('ClusterId')}.{number('ProcId')}",
         status=number("JobStatus"),
@@ -183,7 +185,8 @@ def explain(found: Sequence[Job], asked: int) -> str:
     if held:
         reasons = sorted({job.hold_reason or "no reason given" for job in held})
         said.append(f"{_workers(len(held))} held by HTCondor: {'; '.join(reasons)}")
-    if back := came_back(idle):
+    # Where all of them are just being tried once more, what happened before is why they are late.
+    if back := came_back(idle or [job for job in found if job.status == RUNNING]):
         said.append(back)
     elif idle:
         wish = f"{idle[0].cores} core(s) and {idle[0].memory_mb} MB of memory"

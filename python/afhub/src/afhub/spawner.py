@@ -673,7 +673,7 @@ class NotebookSpawner(CondorSpawner):
 
     async def _why_over(self, job: Job | None) -> Outcome:
         """The reason, from queue and event log. The log may lag a moment behind the queue."""
-        for _ in range(5):
+        for _ in range(15):
             outcome = self.pool.explainer.over(
                 self.job_id, self.name, self.row, self._machine, job, self._trace()
             )
