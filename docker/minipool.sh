@@ -10,7 +10,8 @@ instance=${INSTANCE:-default}
 prefix=afhub$([ "$instance" = default ] || echo "-$instance")
 state=.minipool/$instance
 log=$state.log
-export INSTANCE=$instance ANSIBLE_FORCE_COLOR=0
+# What one call of the engine may take on a busy disk is read by the modules of community.docker.
+export INSTANCE=$instance ANSIBLE_FORCE_COLOR=0 DOCKER_TIMEOUT=600
 PATH=$PWD/.venv/bin:$PATH
 
 cure="read the lines above, mend it, then run 'make up' again: it goes on from there"

@@ -7,6 +7,8 @@ cd "$(dirname "$0")/.."
 . tools/lib.sh
 
 export INSTANCE=test
+# What one call of the engine may take on a busy disk; read by the modules of community.docker.
+export DOCKER_TIMEOUT=600
 PATH=$PWD/.venv/bin:$PATH
 results=$PWD/test-results
 mkdir -p "$results"
@@ -21,7 +23,7 @@ nothing_is_left() {
     docker ps --all --format '{{.Names}}'
     docker network ls --format '{{.Name}}'
     docker volume ls --format '{{.Name}}'
-  } | grep "^afhub-$INSTANCE" || true)
+  } | grep -E "^afhub-$INSTANCE(-|$)" || true)
   [ -z "$left" ] || { say "ERROR: make down left these behind: $left"; return 1; }
 }
 
@@ -41,18 +43,23 @@ cleanup() {
 
 title "Tools"
 tools/venv.sh test
-title "Lint"
+title "Lint, and beside it container engine, browser and images"
+{
+  docker/engine.sh
+  have_chromium
+  docker/images.sh
+} >"$results/images.log" 2>&1 &
+images=$!
+# Whatever comes: nothing that began beside is left.
+trap wait EXIT
 tools/lint.sh
 title "Container engine, browser and images"
-docker/engine.sh
-have_chromium
-docker/images.sh
+wait $images || { cat "$results/images.log"; die "there are no images." "see the lines above"; }
+cat "$results/images.log"
 # Both wait more than they compute.
 title "Unit tests, and beside them the Lab side in a plain JupyterLab"
 python -m pytest --durations=10 tests/lab >"$results/lab.log" 2>&1 &
 lab=$!
-# Whatever comes: no Lab is left.
-trap wait EXIT
 python -m pytest --durations=10 tests/unit
 title "The Lab side in a plain JupyterLab"
 wait $lab || { cat "$results/lab.log"; die "tests/lab failed." "see the lines above"; }

@@ -23,14 +23,29 @@ as_root() {
 apt_install() {
   command -v apt-get >/dev/null || die "this machine has no apt-get, so $* cannot be installed here." "install it by hand"
   # A list that is missing or stale makes an install fail; a second try after an update tells the two apart.
-  if ! DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1; then
+  if ! DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$@" >/dev/null 2>&1; then
     apt-get update -qq || die "the package lists cannot be fetched." "check the network and /etc/apt/sources.list"
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null ||
+    DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$@" >/dev/null ||
       die "$* cannot be installed." "see what 'apt-get install $*' says"
   fi
 }
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+# Not one of those that connections get by themselves: between this answer and its use pass minutes.
+free_port() {
+  python3 - <<'PYTHON'
+import random
+import socket
+
+while True:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", random.randrange(20000, 32000)))
+        except OSError:
+            continue
+        print(probe.getsockname()[1])
+        break
+PYTHON
+}
 
 have_chromium() {
   if ! command -v chromium >/dev/null; then

@@ -7,11 +7,11 @@ shift 3
 
 for host in "$@"; do
   container=$prefix-$host
-  deadline=$((SECONDS + 60))
+  deadline=$((SECONDS + 180))
   until docker exec "$container" test -s /etc/ssh/ssh_host_ed25519_key.pub 2>/dev/null &&
     docker exec "$container" systemctl is-active --quiet ssh; do
     if [ $SECONDS -ge $deadline ]; then
-      echo "sshd of $container did not start within 60 s: $(docker logs --tail 5 "$container" 2>&1)" >&2
+      echo "sshd of $container did not start within 180 s: $(docker logs --tail 5 "$container" 2>&1)" >&2
       exit 1
     fi
     sleep 0.3
