@@ -69,12 +69,12 @@ def daemon_off(pool: Minipool, host: str, daemon: str) -> Iterator[None]:
     running = f"pgrep -f {shlex.quote(PROCESS[daemon])}"
     try:
         pool.check(host, f"condor_off -fast -daemon {daemon}")
-        wait_for(f"{daemon} of {host} is off", lambda: pool.run(host, running).returncode != 0, 30)
+        wait_for(f"{daemon} of {host} is off", lambda: pool.run(host, running).returncode != 0, 90)
         yield
     finally:
         pool.check(host, f"condor_on -daemon {daemon}")
         works = "condor_q -total" if daemon == "schedd" else running
-        wait_for(f"{daemon} of {host} works", lambda: pool.run(host, works).returncode == 0, 30)
+        wait_for(f"{daemon} of {host} works", lambda: pool.run(host, works).returncode == 0, 90)
 
 
 def kill_hub(pool: Minipool) -> None:
@@ -85,7 +85,7 @@ def kill_hub(pool: Minipool) -> None:
     wait_for(
         "systemd started the hub anew",
         lambda: pool.check("hub", "systemctl show -P MainPID afhub-hub") not in (pid, "0\n"),
-        30,
+        90,
     )
     wait_for("the hub answers again", lambda: hub_answers(pool), 60)
 
@@ -125,7 +125,7 @@ def power_off(pool: Minipool, host: str) -> Iterator[None]:
         domain = pool.host_vars(host)["notebook_domain"]
         subprocess.run(
             [str(ROOT / "docker/tasks/open-ssh.sh"), pool.prefix, domain, str(pool.state), *pool.hosts],
-            check=True, timeout=120, stdin=subprocess.DEVNULL,
+            check=True, timeout=300, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         wait_for(
             f"{host} offers its slots anew",

@@ -114,7 +114,7 @@ class HubUser:
                     "X-XSRFToken": str(self.session.cookies.get("_xsrf", path="/hub/")),
                     "Referer": f"{self.pool.url}/hub/token",
                 },
-                json={"note": "tests", "expires_in": 7200},
+                json={"note": "tests", "expires_in": 86400},
             )
             asked.raise_for_status()
             self.token = asked.json()["token"]
@@ -190,6 +190,10 @@ class HubUser:
     def stop(self, name: str = "", timeout_s: float = 60) -> None:
         """Stops a notebook and waits until the hub has no model of it; a name is free again afterwards."""
         asked = self.api("DELETE", self._server_path(name), json={"remove": bool(name)})
+        if asked.status_code == 500:
+            # JupyterHub's own answer where it looks at the notebook or stops it at this moment: once more, then.
+            wait_for("nothing is going on", lambda: not self.server(name).get("pending"), timeout_s)
+            asked = self.api("DELETE", self._server_path(name), json={"remove": bool(name)})
         assert asked.status_code in (202, 204, 400, 404), f"{asked.status_code} {asked.text}"
         wait_for(f"{self.name}'s notebook {name!r} is gone", lambda: not self.server(name), timeout_s)
 
@@ -202,7 +206,7 @@ class HubUser:
                 self.stop(name)
 
     def progress(
-        self, name: str = "", until: Callable[[str], object] = bool, timeout_s: float = 30
+        self, name: str = "", until: Callable[[str], object] = bool, timeout_s: float = 60
     ) -> list[str]:
         """What the spawn page says of a pending start, up to the first message for which `until` is true."""
         said: list[str] = []
@@ -246,7 +250,7 @@ class HubUser:
         assert outcome is not None and outcome.reason in reasons, outcome
         assert len(outcome.text.split()) > 5, f"hardly a reason: {outcome}"
         age_s = (datetime.now(UTC) - outcome.at).total_seconds()
-        assert -5 < age_s < 600, f"that was not now: {outcome}"
+        assert -5 < age_s < 1800, f"that was not now: {outcome}"
         return outcome
 
     def wait_until_gone(self, name: str = "", timeout_s: float = 30) -> None:

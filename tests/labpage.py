@@ -17,6 +17,8 @@ from minipool import ROOT, Minipool
 SIZE = {"width": 1280, "height": 900}
 LOADS_MS = 60_000
 """How long Lab may take to load where the machine is busy."""
+# As long as an action may take, see LabPage.
+expect.set_options(timeout=15_000)
 
 
 def keep_picture(page: Page, name: str, *, for_docs: bool = False) -> None:
@@ -151,16 +153,28 @@ def source_of(content: str) -> str:
     return "\n".join("".join(cell["source"]) for cell in json.loads(content)["cells"])
 
 
+def _log_in(page: Page, user: str) -> None:
+    page.goto("/hub/login?next=%2Fhub%2Fhome")
+    if not page.url.endswith("/hub/home"):
+        page.get_by_label("Username").fill(user)
+        page.get_by_label("Password").fill(user)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/hub/home")
+
+
 @contextmanager
 def hub_window(browser: Browser, pool: Minipool, user: str) -> Iterator[BrowserContext]:
     """A window of the browser in which a user is logged in to the hub of a mini-pool."""
     context = browser.new_context(ignore_https_errors=True, viewport=SIZE, base_url=pool.url, locale="en-GB")  # type: ignore[arg-type]
     page = context.new_page()
-    page.goto("/hub/login?next=%2Fhub%2Fhome")
-    page.get_by_label("Username").fill(user)
-    page.get_by_label("Password").fill(user)
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/hub/home")
+    for attempt in range(3):
+        try:
+            _log_in(page, user)
+            break
+        except Error as error:
+            # Chromium gives up a page when a network of this machine comes or goes, of a container of anybody's.
+            if attempt == 2 or "ERR_NETWORK_CHANGED" not in str(error):
+                raise
     page.close()
     try:
         yield context

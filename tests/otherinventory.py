@@ -26,7 +26,7 @@ BRIEF: dict[str, Any] = {
     "name": "brief",
     "title": "Brief",
     "description": "Little time.",
-    "runtime_s": 180,
+    "runtime_s": 240,
 }
 
 

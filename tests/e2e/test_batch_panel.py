@@ -105,6 +105,10 @@ def test_her_jobs_are_shown_in_their_states_with_reason_and_place(
     expect(panel).not_to_contain_text("secret")
     expect(panel).not_to_contain_text(job_of(pool, "bob", HELD))
     keep_picture(lab.page, "batch-panel", for_docs=True)
+    wait_for(
+        "the job has written",
+        lambda: "the fit converged" in pool.run("hub", f"cat {OUTPUT}", user="alice").stdout,
+    )
     panel.get_by_role("button", name=f"Open Output of job {running}").click()
     expect(lab.page.locator(".jp-FileEditor .cm-content")).to_contain_text(
         "the fit converged", timeout=LOADS_MS

@@ -62,9 +62,9 @@ def alice_without_notebook(alice: HubUser) -> HubUser:
     return alice
 
 
-def log_in(page: Page) -> None:
+def log_in(page: Page, address: str = "/hub/") -> None:
     """By keyboard alone: the page puts the cursor into the first field."""
-    page.goto("/hub/")
+    page.goto(address)
     expect(page.get_by_label("Username")).to_be_focused()
     page.keyboard.type("alice")
     page.keyboard.press("Tab")
@@ -107,7 +107,12 @@ def test_the_spawn_page_says_what_each_class_gives_and_works_with_a_keyboard(
     pool: Minipool, page: Page, alice_without_notebook: HubUser
 ) -> None:
     log_in(page)
-    page.goto("/hub/spawn")
+
+    def knows_the_slots() -> bool:
+        page.goto("/hub/spawn")
+        return page.locator(".afhub-slots.unknown").count() == 0
+
+    wait_for("the page knows the free slots", knows_the_slots)
     for row in pool.classes:
         card = page.locator("label", has=page.locator(f"input[value='{row['name']}']"))
         expect(card).to_have_count(1)
@@ -167,14 +172,14 @@ def test_from_the_login_page_to_the_peak(pool: Minipool, page: Page, alice_witho
     page.keyboard.press("Enter")
 
     # What the page that waits says is shown below; a quick start is over before one can read it.
-    page.wait_for_url("**/user/alice/lab**", timeout=60_000)
+    page.wait_for_url("**/user/alice/lab**", timeout=120_000)
     assert alice.server()["user_options"] == {"notebook_class": "regular"}
 
     # The example in her home folder, opened by its address as a link would.
     text = json.loads(pool.check("worker1", f"cat {EXAMPLE}"))
     saved = alice.notebook("PUT", "api/contents/zmumu.ipynb", json={"type": "notebook", "content": text})
     assert saved.status_code in (200, 201), saved.text
-    page.goto("/user/alice/lab/tree/zmumu.ipynb?reset")
+    page.goto("/user/alice/lab/tree/zmumu.ipynb?reset", timeout=60_000)
     notebook = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
     expect(notebook.locator(".jp-Cell")).to_have_count(len(text["cells"]), timeout=60_000)
     expect(notebook.locator(".jp-NotebookPanel-toolbar")).to_contain_text("Analysis (CVMFS)", timeout=30_000)
@@ -182,7 +187,7 @@ def test_from_the_login_page_to_the_peak(pool: Minipool, page: Page, alice_witho
     page.locator(".jp-MenuBar, .lm-MenuBar").get_by_text("Run", exact=True).click()
     page.get_by_role("menuitem", name=re.compile("^Run All Cells")).click()
     plot = notebook.locator(".jp-OutputArea-output img")
-    expect(plot).to_be_visible(timeout=15_000)
+    expect(plot).to_be_visible(timeout=60_000)
     peak = notebook.locator(".jp-OutputArea-output", has_text=re.compile(r"Z mass [\d.]+ ± [\d.]+ GeV"))
     expect(peak).to_be_visible()
     found = re.search(r"Z mass ([\d.]+) ±", peak.inner_text())
@@ -243,10 +248,11 @@ def test_after_a_stop_the_page_says_why_and_a_bigger_class_is_one_click_away(
 ) -> None:
     job = jobs_of_alice(pool)[0]
     pool.check("hub", f"condor_qedit -forward {job['ClusterId']} AfhubMemoryLimitMb 1900")
-    log_in(page)
+    # Not into Lab, which would be open when its server is stopped.
+    log_in(page, "/hub/login?next=%2Fhub%2Fhome")
     cell = threading.Thread(target=fill_memory, args=(alices_notebook,))
     cell.start()
-    wait_for("the notebook was stopped", lambda: not alices_notebook.server(), 60)
+    wait_for("the notebook was stopped", lambda: not alices_notebook.server(), 120)
     cell.join(60)
     page.goto("/user/alice/lab")
     outcome = page.locator(".afhub-outcome")
@@ -254,5 +260,5 @@ def test_after_a_stop_the_page_says_why_and_a_bigger_class_is_one_click_away(
     expect(outcome).to_contain_text("class Regular allows 1.86 GB")
     keep_picture(page, "stopped")
     outcome.get_by_role("button", name="Start as Large (20 GB)").click()
-    page.wait_for_url(re.compile("/user/alice/lab"), timeout=60_000)
+    page.wait_for_url(f"{pool.url}/user/alice/lab**", timeout=120_000)
     assert jobs_of_alice(pool)[0]["AfhubClass"] == "large"

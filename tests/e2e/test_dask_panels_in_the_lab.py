@@ -70,7 +70,7 @@ def window(pool: Minipool, alices_notebook: HubUser) -> Iterator[BrowserContext]
         yield window
     alices_notebook.stop()
     pool.check("hub", f"rm -f {FILE}", user="alice")
-    batchqueue.wait_until_empty(pool, "alice", 60)
+    batchqueue.wait_until_empty(pool, "alice", 180)
 
 
 def test_the_cluster_is_found_and_its_tasks_are_drawn(window: BrowserContext) -> None:
@@ -96,5 +96,5 @@ def test_the_cluster_is_found_and_its_tasks_are_drawn(window: BrowserContext) ->
     lab.page.locator(".jp-Notebook .jp-Cell").nth(1).locator(".cm-content").click()
     lab.page.keyboard.press("Shift+Enter")
     lab.page.get_by_role("tab", name="Task Stream", exact=True).click()
-    wait_for("tasks are drawn", lambda: stream.evaluate(COLOURED) > before + 20_000, 40)
+    wait_for("tasks are drawn", lambda: stream.evaluate(COLOURED) > before + 20_000, 120)
     keep_picture(lab.page, "dask-panels", for_docs=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,7 +14,7 @@ from minipool import Minipool, wait_for
 
 ATTRIBUTES = (
     "ClusterId,Owner,JobStatus,AfhubClass,AfhubServer,RemoteHost,AfhubMemoryLimitMb,RequestCpus,RequestMemory,"
-    "AllowedJobDuration"
+    "AllowedJobDuration,QDate,ShadowBday"
 )
 BATCH_JOBS = 500
 
@@ -69,9 +68,16 @@ def test_it_runs_on_a_host_of_its_group_in_a_slot_of_its_class(
     assert job["AfhubClass"] == row["name"]
     host = job["RemoteHost"].rpartition("@")[2]
     assert host in {f"{name}.af.test" for name in pool.group(row["run_on"])}, job["RemoteHost"]
-    slot = next(ad for ad in pool.slots() if ad["Name"] == job["RemoteHost"])
+    slot = wait_for(
+        "the collector knows that the slot is taken",
+        lambda: next(
+            (ad for ad in pool.slots() if ad["Name"] == job["RemoteHost"] and ad["State"] == "Claimed"), None
+        ),
+        timeout_s=30,
+    )
+    assert slot
     assert slot["SlotType"] == ("Static" if "slots_per_host" in row else "Dynamic")
-    assert slot["State"] == "Claimed" and slot["Cpus"] == row["cores"]
+    assert slot["Cpus"] == row["cores"]
     assert slot["Memory"] >= row["slot_memory_mb"]
 
 
@@ -162,7 +168,7 @@ def full_batch_pool(pool: Minipool) -> Iterator[None]:
     """Every batch slot is busy, and 500 jobs wait."""
     cores = sum(pool.host_vars(host)["batch_pool_cores"] for host in pool.group("batch_workers"))
     description = (
-        "executable = /bin/sleep\\narguments = 900\\nrequest_cpus = 1\\nrequest_memory = 1\\nrequest_disk = 1\\n"
+        "executable = /bin/sleep\\narguments = 900\\nrequest_cpus = 1\\nrequest_memory = 32\\nrequest_disk = 1\\n"
         f"should_transfer_files = no\\nqueue {BATCH_JOBS + cores}\\n"
     )
     submitted = pool.check("batch", f"printf '{description}' | condor_submit -terse", user="bob")
@@ -171,7 +177,9 @@ def full_batch_pool(pool: Minipool) -> Iterator[None]:
 
         def full() -> bool:
             free, waiting = batch_state(pool)
-            return free == 0 and waiting >= BATCH_JOBS
+            # A core is also taken for a while by a claim that runs nothing any more.
+            running = pool.check("batch", "condor_q -all -constraint 'JobStatus == 2' -af ClusterId").split()
+            return len(running) == cores and free == 0 and waiting >= BATCH_JOBS
 
         wait_for("every batch slot is busy and the rest waits", full, timeout_s=90, every_s=1)
         yield
@@ -190,10 +198,8 @@ def test_notebooks_start_at_once_while_every_batch_slot_is_busy_and_500_jobs_wai
 ) -> None:
     for user in (alice, bob):
         user.stop()
-    begin = time.monotonic()
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(lambda user: user.start({"notebook_class": "regular"}), (alice, bob)))
-    seconds = time.monotonic() - begin
     jobs = [job for job in pool.queue(ATTRIBUTES) if job["AfhubServer"] == ""]
     reserved = {ad["Name"] for ad in pool.slots() if ad["SlotType"] == "Static"}
     assert len(jobs) == 2 and {job["RemoteHost"] for job in jobs} <= reserved, jobs
@@ -201,4 +207,5 @@ def test_notebooks_start_at_once_while_every_batch_slot_is_busy_and_500_jobs_wai
     assert free == 0 and waiting >= BATCH_JOBS, (
         f"{free} cores free, {waiting} jobs waiting: the pool was not full"
     )
-    assert seconds < 30, f"the notebooks took {seconds:.1f} s"
+    waited_s = [job["ShadowBday"] - job["QDate"] for job in jobs]
+    assert max(waited_s) < 30, f"the notebooks waited {waited_s} s for their slots"

@@ -138,7 +138,7 @@ def test_twenty_notices_are_on_the_screen_within_two_seconds(pool: Minipool, lab
             keep_picture(lab.page, "lab-notice", for_docs=True)
         popup.get_by_role("button", name="Got it").click()
         expect(popup).to_have_count(0)
-    p95_s = statistics.quantiles(late_s, n=20)[-1]
+    p95_s = statistics.quantiles(late_s, n=20, method="inclusive")[-1]
     print(
         f"seconds from the end of the command to the pop-up: p50 {statistics.median(late_s):.2f}, p95 {p95_s:.2f}"
     )
@@ -226,7 +226,7 @@ def test_who_got_and_who_read_it_is_reported_back(
             "Please log out at six.",
         )
 
-    wait_for("the status says who has seen it", counts, 15)
+    wait_for("the status says who has seen it", counts, 60)
     table = afhub(pool, "notify", "--status").stdout.splitlines()
     assert table[0].split() == ["NOTICE", "LEVEL", "SENT", "NOTEBOOKS", "DELIVERED", "READ", "ENDED", "TEXT"]
     assert table[-1].split() == [sent["id"], "info", sent["at"], "2", "2", "1", "0", *sent["text"].split()]
@@ -245,7 +245,7 @@ def test_a_notebook_that_starts_later_gets_what_still_stands(pool: Minipool, bob
     wait_for(
         "it is in the new job's ad",
         lambda: sent["id"] in pool.check("hub", f"condor_q {bob.job()['Id']} -af AfhubNotices"),
-        15,
+        60,
     )
 
 

@@ -25,7 +25,7 @@ from distributed import Client
 cluster = HTCondorCluster()
 cluster.scale(jobs=2)
 client = Client(cluster)
-client.wait_for_workers(2, timeout=120)
+client.wait_for_workers(2, timeout=220)
 def where():
     import os
     return os.environ.get("_CONDOR_SLOT", "")
@@ -202,6 +202,8 @@ def test_workers_leave_with_the_notebook(pool: Minipool, work: Work, alice: HubU
 def test_workers_that_run_and_that_wait_leave_also_when_the_notebook_is_killed(
     pool: Minipool, alice: HubUser
 ) -> None:
+    # The signal reaches all her notebooks on that worker.
+    alice.stop()
     alice.running("regular", SERVER)
     alice.execute(DASK.replace("scale(jobs=2)", "scale(jobs=12)"), "analysis", 240, SERVER, keep=True)
     states = {ad["JobStatus"] for ad in jobs(pool, "alice")}

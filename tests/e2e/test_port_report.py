@@ -39,7 +39,7 @@ def waiting(pool: Minipool, alice: HubUser) -> Iterator[Future[dict[str, Any]]]:
     pool.check("nbcm", "pkill -STOP -x condor_negotiat")
     try:
         with ThreadPoolExecutor(1) as thread:
-            start = thread.submit(alice.start, {"notebook_class": "regular"}, NAME)
+            start = thread.submit(alice.start, {"notebook_class": "regular"}, NAME, 300)
 
             def token_or_failure() -> str:
                 return str(start.result()) if start.done() else token_in_job(pool, NAME)

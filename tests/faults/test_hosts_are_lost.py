@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import requests
 from breakage import Lost, cut_off, frozen, power_off
 from hubclient import HubUser
 
@@ -78,10 +79,14 @@ def test_a_worker_cut_off_for_a_while_costs_no_notebook(
     kernel = alice.notebook("POST", f"{SPARE}/api/kernels").json()["id"]
     with cut_off(pool, worker):
         stays("the hub calls the notebook ready", lambda: alice.server(SPARE).get("ready"), FOR_A_WHILE_S)
-    wait_for(
-        "the notebook answers",
-        lambda: alice.notebook("GET", f"{SPARE}/api/status", timeout_s=20).status_code == 200,
-    )
+
+    def answers() -> bool:
+        try:
+            return alice.notebook("GET", f"{SPARE}/api/status", timeout_s=20).status_code == 200
+        except requests.RequestException:
+            return False
+
+    wait_for("the notebook answers", answers)
     assert alice.notebook("GET", f"{SPARE}/api/kernels/{kernel}").status_code == 200
     alice.compute(SPARE)
     assert alice.job(SPARE) == job

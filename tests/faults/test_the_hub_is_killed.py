@@ -29,6 +29,11 @@ def test_killed_while_it_submits_it_tells_what_became_of_the_start(pool: Minipoo
     alice.stop()
     with frozen(pool, "hub", "condor_schedd"):
         alice.ask({"notebook_class": "regular"})
+        asked = (
+            "SELECT 1 FROM spawners JOIN users ON users.id = spawners.user_id WHERE users.name = 'alice' AND "
+            "(json_extract(spawners.state, '$.asked') OR json_extract(spawners.state, '$.submitting'))"
+        )
+        wait_for("the hub wrote down the start", lambda: pool.database(asked), every_s=0.1)
         kill_hub(pool)
 
     def settled() -> bool:
@@ -62,7 +67,7 @@ def test_killed_while_the_server_starts_it_takes_its_port_report_afterwards(
     alice.stop()
     with stopped_while_it_starts(pool, "alice"):
         alice.ask({"notebook_class": "regular"})
-        wait_for("the job runs", lambda: alice.job().get("JobStatus") == 2)
+        wait_for("the job runs", lambda: alice.job().get("RemoteHost"))
         job, worker = alice.job()["Id"], alice.worker()
         wait_for(
             "the server stands still",
@@ -100,5 +105,7 @@ def test_killed_while_it_stops_a_notebook_it_leaves_no_job_without_a_notebook(
     with frozen(pool, "hub", "condor_schedd"):
         assert alice.api("DELETE", "/users/alice/server").status_code == 202
         kill_hub(pool)
+    # JupyterHub stops nothing that it is still looking at.
+    wait_for("the hub has looked at the notebook", lambda: not is_pending(alice))
     alice.stop()
     wait_for("the job is gone", lambda: not alice.job())

@@ -12,7 +12,7 @@ from minipool import Minipool, wait_for
 pytestmark = pytest.mark.faults
 
 # The proxy starts anew, then the hub finds its notebooks and writes their routes.
-BACK_WITHIN_S = 30
+BACK_WITHIN_S = 90
 
 
 def has_kernel(user: HubUser, kernel: str) -> bool:

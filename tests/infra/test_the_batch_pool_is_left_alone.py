@@ -28,7 +28,7 @@ def test_the_batch_startds_are_the_processes_of_before(pool: Minipool, before: d
     assert sorted(before["startds"]) == pool.group("batch_workers")
     for worker, pid_and_start in before["startds"].items():
         pid, start = pid_and_start.split()
-        assert pool.check(worker, f"stat -c '%Y' /proc/{pid}; cat /proc/{pid}/comm").split() == [
+        assert pool.check(worker, f"cut -d' ' -f22 /proc/{pid}/stat; cat /proc/{pid}/comm").split() == [
             start,
             "condor_startd",
         ]

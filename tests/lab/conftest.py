@@ -60,10 +60,12 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Enviro
     return Environment(prefix)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _kept_port() -> socket.socket:
+    """Nobody else is given its port while it is open; a server, which shares addresses, can listen there."""
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    return kept
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,8 @@ def start(environment: Environment, tmp_path_factory: pytest.TempPathFactory) ->
 
     def start(extension: str = "jupyter_afhub", **variables: str) -> Server:
         home = tmp_path_factory.mktemp("home")
-        port, token = _free_port(), secrets.token_hex(8)
+        kept = _kept_port()
+        port, token = int(kept.getsockname()[1]), secrets.token_hex(8)
         others = ("fake_afhub", "jupyter_afhub", "jupyter_lsp")
         config = {
             "ServerApp": {
@@ -108,6 +111,7 @@ def start(environment: Environment, tmp_path_factory: pytest.TempPathFactory) ->
         server = Server(f"http://127.0.0.1:{port}/", token, home, log, process)
         running.append(server)
         wait_for("the plain JupyterLab answers", server.answers, timeout_s=60)
+        kept.close()
         return server
 
     yield start
@@ -158,4 +162,6 @@ def lab(faked: Server, tab: LabPage) -> LabPage:
     faked.say(calm=True)
     tab.open(faked.address())
     tab.wait_for_status()
+    # Its words come with the first answer, before the stream is open that messages go through.
+    wait_for("the Lab listens", lambda: faked.heard("visible"), every_s=0.1)
     return tab

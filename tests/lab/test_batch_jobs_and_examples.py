@@ -131,12 +131,10 @@ def test_a_job_is_removed_by_keyboard_after_a_question(
 ) -> None:
     before = len(queue.calls("condor_rm"))
     remove = panel.get_by_role("button", name="Remove job 7.1")
-    remove.focus()
-    tab.page.keyboard.press("Enter")
+    remove.press("Enter")
     answer(tab, "Remove job 7.1?", "Cancel")
     assert len(queue.calls("condor_rm")) == before
-    remove.focus()
-    tab.page.keyboard.press("Enter")
+    remove.press("Enter")
     expect(tab.dialog()).to_contain_text("It is part of Jobs: fits.")
     queue.has_after("condor_rm", [job(7, 1, JobBatchName="fits", JobStatus=3)])
     tab.dialog().get_by_role("button", name="Remove").click()
@@ -277,8 +275,7 @@ def test_an_example_is_a_card_that_opens_a_copy(server: Server, tab: LabPage) ->
     expect(card).to_have_attribute("title", "Where to begin.")
     expect(section.locator(".jp-LauncherCard", has_text=HOSTILE)).to_have_count(1)
     assert section.locator("img").count() == 0
-    card.focus()
-    tab.page.keyboard.press("Enter")
+    card.press("Enter")
     expect(tab.page.locator(".jp-NotebookPanel")).to_contain_text("A peak at 91 GeV.", timeout=LOADS_MS)
     copy = server.home / "examples/zmumu.ipynb"
     assert copy.is_file() and copy.stat().st_mode & 0o200

@@ -55,6 +55,8 @@ def test_documents_in_front_and_behind_are_sent_and_clean_ones_are_not(faked: Se
     tab.page.locator(".jp-Document:not(.lm-mod-hidden) .cm-content").first.click()
     tab.page.keyboard.press("End")
     tab.page.keyboard.type(" and more")
+    front = tab.page.locator(".jp-Document:not(.lm-mod-hidden) .cm-content").first
+    expect(front).to_contain_text("typed text and more")
     ask_to_save(faked, "s2")
     again = {said["path"]: said["content"] for said in faked.heard("document") if said["save_id"] == "s2"}
     assert again["behind.txt"] == "typed text and more"

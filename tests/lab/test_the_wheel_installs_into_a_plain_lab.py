@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from labpage import LabPage, keep_picture, notebook, source_of
+from labpage import LOADS_MS, LabPage, keep_picture, notebook, source_of
 from playwright.sync_api import expect
 
 from minipool import wait_for
@@ -41,7 +41,7 @@ def test_the_wheel_holds_what_was_built_and_no_modules(wheel: Path) -> None:
 
 def test_outside_a_job_nothing_is_shown(start: Start, tab: LabPage) -> None:
     server = start()
-    with tab.page.expect_response(re.compile("/api/afhub/v1/info")) as asked:
+    with tab.page.expect_response(re.compile("/api/afhub/v1/info"), timeout=LOADS_MS) as asked:
         tab.open(server.address())
     assert asked.value.json() == {"version": 1, "in_job": False}
     expect(tab.page.locator("#jp-main-statusbar")).to_be_visible()
@@ -55,7 +55,7 @@ def test_without_the_server_extension_nothing_is_shown(start: Start, tab: LabPag
     server = start("")
     asked: list[str] = []
     tab.page.on("request", lambda request: asked.append(request.url) if "api/afhub" in request.url else None)
-    with tab.page.expect_response(re.compile("/api/afhub/v1/info")) as answered:
+    with tab.page.expect_response(re.compile("/api/afhub/v1/info"), timeout=LOADS_MS) as answered:
         tab.open(server.address())
     assert answered.value.status == 404
     expect(tab.page.locator("#jp-main-statusbar")).to_be_visible()

@@ -109,8 +109,7 @@ def test_the_panel_opens_by_keyboard_and_has_all_figures(faked: Server, lab: Lab
         kernel("k2", "fit.ipynb", 200, 0.16, "idle", None),
     ]
     faked.say(history={"step_s": 5, "points": points}, info={"kernels": kernels, "notices": [NOTICE]})
-    lab.status.focus()
-    lab.page.keyboard.press("Enter")
+    lab.status.press("Enter")
     panel = lab.panel
     expect(panel).to_be_visible()
     expect(panel).to_be_focused()
@@ -203,7 +202,9 @@ def test_the_growing_kernel_is_restarted_after_a_question(faked: Server, lab: La
     lab.dialog().get_by_role("button", name="Cancel").click()
     expect(lab.popup("Memory at 80 %")).to_be_visible()
     button.click()
-    with lab.page.expect_response(re.compile(f"/api/kernels/{started['id']}/restart")) as answered:
+    with lab.page.expect_response(
+        re.compile(f"/api/kernels/{started['id']}/restart"), timeout=LOADS_MS
+    ) as answered:
         lab.dialog().get_by_role("button", name="Restart kernel").click()
     assert answered.value.ok
     expect(lab.popup("Memory at 80 %")).to_have_count(0)
@@ -340,10 +341,14 @@ def test_notebook_7_shows_the_item_at_the_top_and_pop_ups(faked: Server, browser
     # Notebook 7.6 has errors of its own, also without us.
     with lab_page(browser, scripts="labextensions/jupyter-afhub") as tab:
         for address in ("tree", "notebooks/seven.ipynb"):
+            faked.say(calm=True)
             tab.page.goto(faked.address(address), timeout=LOADS_MS)
             expect(tab.wait_for_status()).to_have_text(
                 re.compile(r"Regular · 1\.2 of 4 GB · .* left · worker1")
             )
+            # The page that is left says visible=False as it goes.
+            wait_until_heard(faked, "visible", visible=True)
+            expect(tab.status).to_be_visible()
             box = tab.status.bounding_box()
             assert box and box["y"] < 100 and box["x"] + box["width"] <= 1280, box
         notify(faked)

@@ -21,15 +21,14 @@ answers, jobs = [], []
 for description in json.loads(sys.argv[1]):
     try:
         result = schedd.submit(htcondor2.Submit(description))
-        jobs.append(f"{result.cluster()}.{result.first_proc()}")
-        answers.append({"job": jobs[-1]})
     except (htcondor2.HTCondorException, OSError, RuntimeError, ValueError) as error:
         answers.append({"refusal": " ".join(str(error).split())})
-for answer in answers:
-    if "job" in answer:
-        cluster, proc = answer["job"].split(".")
-        ad = schedd.query(f"ClusterId == {cluster} && ProcId == {proc}")[0]
-        answer["ad"] = {name: str(ad.lookup(name)) for name in ad if str(ad.lookup(name)) != "undefined"}
+        continue
+    jobs.append(f"{result.cluster()}.{result.first_proc()}")
+    # At once: now and then the hub removes what no server of it owns.
+    ad = schedd.query(f"ClusterId == {result.cluster()} && ProcId == {result.first_proc()}")[0]
+    ad = {name: str(ad.lookup(name)) for name in ad if str(ad.lookup(name)) != "undefined"}
+    answers.append({"job": jobs[-1], "ad": ad})
 for job in jobs if sys.argv[2] == "remove" else []:
     schedd.act(htcondor2.JobAction.Remove, job, ("a test", 0))
 print(json.dumps(answers))

@@ -97,7 +97,7 @@ def test_a_notebook_past_its_memory_limit_is_stopped_and_told_why(
     assert took_s <= STOPPED_WITHIN_S
     log = shadow_log(pool, job["Id"])
     assert re.search(r"code \d+,7001\)", log), log[-2000:]
-    alice.wait_until_gone(timeout_s=10)
+    alice.wait_until_gone(timeout_s=45)
     outcome = alice.wait_for_outcome("memory", job=job)
     assert re.search(r"\b2(\.\d+)? GB|\b2\d{3} MB", outcome.text), outcome.text
     assert any(bigger["name"] in link for link in outcome.links), outcome
@@ -130,7 +130,7 @@ def test_a_notebook_whose_time_is_over_is_stopped_and_told_so(
     began = int(pool.check("hub", f"condor_q {job['Id']} -af ShadowBday"))
     now = int(pool.check("hub", "date +%s"))
     pool.check("hub", f"condor_qedit -forward {job['Id']} AllowedJobDuration {now - began + 4}")
-    alice.wait_until_gone(timeout_s=4 + 15)
+    alice.wait_until_gone(timeout_s=4 + 45)
     log = shadow_log(pool, job["Id"])
     assert re.search(r"code 46,\d+\)", log), log[-2000:]
     alice.wait_for_outcome("runtime", job=job)

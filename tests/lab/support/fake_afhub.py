@@ -151,6 +151,7 @@ class Say(JupyterHandler):
             fake.info[part] = {**fake.info[part], **values} if isinstance(values, dict) else values
         if asked.get("calm"):
             fake.info = calm()
+            fake.refusing, fake.history = False, {"step_s": 5, "points": []}
             fake.heard.clear()
         if asked.get("hang_up"):
             for client in fake.clients:

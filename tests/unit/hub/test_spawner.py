@@ -92,7 +92,7 @@ def test_a_job_that_runs_before_the_schedd_says_where_is_waited_for(hub: Hub, co
         await asyncio.sleep(0.15)
         assert not start.done()
         condor.run(spawner.job_id)
-        assert (await asyncio.wait_for(start, 2)).endswith(":40001")
+        assert (await asyncio.wait_for(start, 10)).endswith(":40001")
 
     asyncio.run(scenario())
 
@@ -106,7 +106,7 @@ def test_a_job_that_never_says_where_it_runs_is_given_up(hub: Hub, condor: FakeC
         spawner.accept_port(40001)
         condor.ads[spawner.job_id].update({"JobStatus": 2, "RemoteHost": "slot1@not a host"})
         with pytest.raises(StartRefused, match="without a proper name"):
-            await asyncio.wait_for(start, 2)
+            await asyncio.wait_for(start, 10)
 
     asyncio.run(scenario())
 
@@ -131,7 +131,7 @@ def test_a_start_that_takes_too_long_says_what_it_waited_for(
         if runs:
             condor.run(spawner.job_id)
         with pytest.raises(StartFailed) as caught:
-            await asyncio.wait_for(start, 3)
+            await asyncio.wait_for(start, 10)
         assert caught.value.outcome.key == key
         assert words in caught.value.jupyterhub_message
 
@@ -163,7 +163,7 @@ def test_a_schedd_that_falls_silent_only_delays_a_start(hub: Hub, condor: FakeCo
         condor.silent = False
         condor.run(spawner.job_id)
         spawner.accept_port(40001)
-        await asyncio.wait_for(start, 2)
+        await asyncio.wait_for(start, 10)
 
     asyncio.run(scenario())
 
@@ -490,7 +490,7 @@ def test_progress_tells_what_goes_on(hub: Hub, condor: FakeCondor) -> None:
         await until(lambda: any("Starting" in text for text in told))
         spawner.accept_port(40001)
         await start
-        await asyncio.wait_for(listener, 2)
+        await asyncio.wait_for(listener, 10)
         return told
 
     told = asyncio.run(scenario())

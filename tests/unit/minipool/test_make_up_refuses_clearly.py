@@ -18,7 +18,7 @@ def run(
 ) -> tuple[int, str]:
     """Runs a command of the repository with these settings in its environment; returns its code and its words."""
     done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
+        command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False, stdin=subprocess.DEVNULL,
         env={**os.environ, "ANSIBLE_FORCE_COLOR": "0", **(settings or {}), **environment},
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr

@@ -386,7 +386,10 @@ def test_a_tool_that_hangs_holds_nothing_up_and_is_given_up(job_server: Start, c
     assert server.status("api/status") == 200
 
 
-def test_many_tabs_are_one_question(server: JobServer, condor: FakeCondor) -> None:
+def test_many_tabs_are_one_question(job_server: Start, condor: FakeCondor) -> None:
+    # However long five answers take.
+    program = "from jupyter_afhub import batch_handlers; batch_handlers.FRESH_S = 600.0"
+    server = job_server(environ=condor.environ(os.environ["PATH"]), program=program)
     condor.has([mine()])
     answers = [server.get(f"{API}/batch") for _ in range(5)]
     assert all(answer["groups"] for answer in answers)

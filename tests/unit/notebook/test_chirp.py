@@ -31,11 +31,11 @@ def linked(
     """Starts a link with short times."""
     links: list[ChirpLink] = []
 
-    def start(environ: dict[str, str] | None = None) -> ChirpLink:
+    def start(environ: dict[str, str] | None = None, answer_s: float = 5.0) -> ChirpLink:
         environ = {"_CONDOR_CHIRP_CONFIG": str(chirp.configure(tmp_path))} if environ is None else environ
         link = ChirpLink(
             lambda rows, _: received.append(rows),
-            environ=environ, answer_s=0.4, soon_s=0.02, back_off_s=(0.05, 0.2),
+            environ=environ, answer_s=answer_s, soon_s=0.02, back_off_s=(0.05, 0.2),
         )  # fmt: skip
         links.append(link)
         link.start()
@@ -88,7 +88,7 @@ def test_a_starter_in_trouble_is_asked_seldom_and_heard_when_it_is_back(
     chirp: FakeChirp, linked: Callable[..., ChirpLink], received: list[list[Notice]], manner: Any
 ) -> None:
     chirp.manner = manner
-    link = linked()
+    link = linked(answer_s=0.4 if manner == "is silent" else 5.0)
     link.watch(True)
     link.report(ACTIVITY)
     wait_for("the problem is told", lambda: link.problem, timeout_s=10, every_s=0.02)

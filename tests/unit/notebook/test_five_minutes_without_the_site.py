@@ -19,7 +19,7 @@ def test_the_server_is_as_quick_as_ever_meanwhile(absences: Mapping[str, Absence
     for _ in range(20):
         begun = time.monotonic()
         assert absences[who].server.status("api/status") == 200
-        assert time.monotonic() - begun < 1.5
+        assert time.monotonic() - begun < 3
 
 
 @pytest.mark.parametrize("who", ["shadow", "hub"])
@@ -31,7 +31,7 @@ def test_who_is_back_after_five_minutes_is_heard_again(
     said = re.search(r"has not answered for (\d+) minutes", problem)
     # More where the other tests take longer than five minutes.
     assert said and int(said[1]) >= 4, problem
-    assert 3 < absence.asked < 40, "asked again and again, but without a storm of questions"
+    assert 3 < absence.asked < absence.away_s / 7.5, "asked again and again, but without a storm of questions"
     # After the longest pause between two attempts, at the latest.
     assert absence.tab.hears("notice", within_s=100)["notice"]["text"] == "Back again."
     told = absence.tab.hears("info")["info"]

@@ -17,7 +17,7 @@ def test_the_front_ends_own_tests_pass() -> None:
         cwd=LAB,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

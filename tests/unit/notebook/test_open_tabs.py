@@ -130,11 +130,11 @@ def test_all_tabs_have_to_save_or_close() -> None:
         loop = asyncio.get_running_loop()
         begun = time.monotonic()
         assert not await clients.all_saved("s", 0.1)
-        assert 0.09 < time.monotonic() - begun < 2
+        assert 0.09 < time.monotonic() - begun < 5
         loop.call_later(0.02, clients.has_saved, first, "s")
         loop.call_later(0.04, clients.has_saved, second, "of another time")
         loop.call_later(0.06, clients.disconnect, second)
         assert await clients.all_saved("s", 5)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 5
 
     asyncio.run(run())

@@ -19,12 +19,17 @@ def taken() -> Iterator[tuple[ports.PortRange, list[socket.socket]]]:
     with ExitStack() as stack:
         while True:
             found = ports.PortRange.parse(f"{(first := rng.randrange(20000, 30000))}-{first + 3}")
-            probes = [ports.listen(ports.PortRange(port, port)) for port in range(first, first + 4)]
-            for _, sockets in probes:
-                for sock in sockets:
-                    sock.close()
+            probes: list[tuple[int, list[socket.socket]]] = []
+            try:
+                probes.extend(ports.listen(ports.PortRange(port, port)) for port in range(first, first + 4))
+            except ports.PortError:
+                continue
+            finally:
+                for _, bound in probes:
+                    for sock in bound:
+                        sock.close()
             break
-        sockets = []
+        sockets: list[socket.socket] = []
         yield found, sockets
         for sock in sockets:
             stack.enter_context(closing(sock))

@@ -62,10 +62,10 @@ def test_a_notice_arrives_while_the_hub_is_asked(
     assert hub.asked[0][:2] == ("/hub/api/afhub/notebook", "token own-token")
     assert hub.asked[0][2] == {"known": "", "wait_s": 50} and hub.asked[1][2]["known"] == "1"
     hub.publish(NOTICE)
-    wait_for("it arrives", lambda: len(received) == 2, timeout_s=2, every_s=0.01)
+    wait_for("it arrives", lambda: len(received) == 2, timeout_s=4, every_s=0.01)
     assert [notice.as_json() for notice in received[1]] == [NOTICE]
     hub.publish()
-    wait_for("it is taken back", lambda: received[-1] == [], timeout_s=2, every_s=0.01)
+    wait_for("it is taken back", lambda: received[-1] == [], timeout_s=4, every_s=0.01)
 
 
 def test_what_the_notebook_does_is_told_and_what_was_read_at_once(

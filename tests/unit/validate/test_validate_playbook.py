@@ -83,7 +83,7 @@ class Inventory:
             },
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         return Result(

@@ -39,11 +39,13 @@ class Absence:
     problems: list[str] = field(default_factory=list)
     """What the notebook said was wrong at their end."""
     asked: int = 0
+    away_s: float = 0.0
 
     def wait_until_over(self) -> None:
         """Looks at the notebook when the minutes are over, and lets the other side come back then."""
         wait_for("five minutes are over", lambda: time.monotonic() - self.begun > AWAY_S, AWAY_S + 5)
         self.waiting.close()
+        self.away_s = time.monotonic() - self.begun
         self.problems, self.asked = self.server.info()["problems"], self.questions()
         self.come_back()
 

@@ -9,8 +9,8 @@ from typing import Any
 
 SCRIPT = """#!/bin/sh
 folder=$(dirname "$0")
-for argument in "$0" "$@"; do printf '%s\\n' "$argument" >> "$folder/calls"; done
-echo >> "$folder/calls"
+call=$(printf '%s\\n' "$0" "$@")
+printf '%s\\n\\n' "$call" >> "$folder/calls"
 . "$folder/behaviour"
 """
 
@@ -56,7 +56,10 @@ class FakeCondor:
 
     def does(self, shell: str) -> None:
         """This is what the tools do."""
-        (self.folder / "behaviour").write_text(shell + "\n", encoding="utf-8")
+        new = self.folder / "behaviour.new"
+        new.write_text(shell + "\n", encoding="utf-8")
+        # A tool that is just reading it sees the whole of the old one.
+        new.replace(self.folder / "behaviour")
 
     def calls(self, tool: str) -> list[list[str]]:
         """How a tool was called, without its name."""
