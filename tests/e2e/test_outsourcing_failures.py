@@ -31,6 +31,14 @@ os.environ["OUTSOURCE_FACTS"] = str(file)
 os.environ["DASK_DISTRIBUTED__SCHEDULER__NO_WORKERS_TIMEOUT"] = "{PATIENCE_S}s"
 """
 
+# htmap's jobs send back what they have where they are stopped. Before they come to the function there is nothing yet,
+# and that becomes the reason of a hold in the place of what the admin said.
+NAP = """
+def nap(seconds):
+    import pathlib, time, uuid
+    (pathlib.Path.home() / f".afhub-tests-began-{uuid.uuid4()}").touch()
+    time.sleep(seconds)
+"""
 FAT = """
 def fat(_):
     import time
@@ -73,7 +81,7 @@ wait(jobs("python3", str(file)))
     ),
     "htmap": Way(
         start="import htmap; spectra = None",
-        work="spectra = htmap.map(time.sleep, [600, 600]); spectra.wait()",
+        work=NAP + "spectra = htmap.map(nap, [600, 600]); spectra.wait()",
         fat=FAT + "options = htmap.MapOptions(request_memory='256MB')\n"
         "spectra = htmap.map(fat, [1, 2], map_options=options); list(spectra)",
         tidy="spectra and spectra.remove()",
@@ -217,6 +225,10 @@ def test_workers_that_an_admin_takes_away_are_told_of(
     cells.run(lambda way: way.start)
     begun = cells.begin(lambda way: way.work)
     running(pool, 7, begun)
+    wait_for(
+        "both of htmap's jobs have come to the function",
+        lambda: len(pool.run("hub", "ls -d .afhub-tests-began-*", user="alice").stdout.split()) == 2,
+    )
     pool.check("batch", f"{command} -constraint 'Owner == \"alice\"'")
     says(cells.failed(begun), *words)
     cells.run(lambda way: way.tidy)
