@@ -26,6 +26,12 @@ start_by_hand() {
   setsid nohup dockerd >"$1" 2>&1 </dev/null &
 }
 
+# Every systemd in a container watches files with a few of these; the usual 128 are used up by four pools.
+watchers=/proc/sys/fs/inotify/max_user_instances
+if [ "$(cat $watchers)" -lt 1024 ] && (as_root sysctl -q -w fs.inotify.max_user_instances=1024) >/dev/null 2>&1; then
+  say "fs.inotify.max_user_instances is 1024 until the next boot, so that several pools fit."
+fi
+
 if command -v docker >/dev/null && answers; then
   say "The container engine answers: $(docker version --format '{{.Server.Version}}')."
   exit 0

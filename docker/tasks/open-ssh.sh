@@ -9,7 +9,7 @@ for host in "$@"; do
   container=$prefix-$host
   deadline=$((SECONDS + 180))
   until docker exec "$container" test -s /etc/ssh/ssh_host_ed25519_key.pub 2>/dev/null &&
-    docker exec "$container" systemctl is-active --quiet ssh; do
+    docker exec "$container" systemctl is-active --quiet ssh 2>/dev/null; do
     if [ $SECONDS -ge $deadline ]; then
       echo "sshd of $container did not start within 180 s: $(docker logs --tail 5 "$container" 2>&1)" >&2
       exit 1
