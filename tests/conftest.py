@@ -6,8 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 from hubclient import HubUser
+from pools import OnPools
 
 from minipool import Minipool
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The tests on a running pool have rules of their own."""
+    config.pluginmanager.register(OnPools(config), "pools")
 
 
 @pytest.fixture(scope="session")
@@ -16,8 +22,12 @@ def pool() -> Minipool:
     return Minipool.from_environment()
 
 
-def _logged_in(pool: Minipool, name: str) -> Iterator[HubUser]:
+def _logged_in(request: pytest.FixtureRequest, pool: Minipool, name: str) -> Iterator[HubUser]:
     user = HubUser(pool, name)
+    # A pool that is made anew in the middle knows nobody.
+    plugin = request.config.pluginmanager.get_plugin("pools")
+    assert isinstance(plugin, OnPools)
+    plugin.users.append(user)
     user.login()
     assert user.token, f"{name} cannot log in"
     user.stop_all()
@@ -26,15 +36,15 @@ def _logged_in(pool: Minipool, name: str) -> Iterator[HubUser]:
 
 
 @pytest.fixture(scope="session")
-def alice(pool: Minipool) -> Iterator[HubUser]:
+def alice(request: pytest.FixtureRequest, pool: Minipool) -> Iterator[HubUser]:
     """alice, logged in. All her notebooks are stopped before the first and after the last test."""
-    yield from _logged_in(pool, "alice")
+    yield from _logged_in(request, pool, "alice")
 
 
 @pytest.fixture(scope="session")
-def bob(pool: Minipool) -> Iterator[HubUser]:
+def bob(request: pytest.FixtureRequest, pool: Minipool) -> Iterator[HubUser]:
     """bob, logged in. All his notebooks are stopped before the first and after the last test."""
-    yield from _logged_in(pool, "bob")
+    yield from _logged_in(request, pool, "bob")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# make test: lint, unit tests, then the whole stack on a mini-pool of its own (INSTANCE=test), which is removed at the end.
-# KEEP=1 leaves it, to look at what a test complains of.
+# make test: lint, unit tests, then the whole stack on mini-pools of its own, which are removed at the end.
+#   POOLS=n   so many pools beside each other (1 works too); without it as many as cores and memory bear
+#   KEEP=1    leaves the pools, to look at what a test complains of
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tools/lib.sh
@@ -11,75 +12,127 @@ export INSTANCE=test
 export DOCKER_TIMEOUT=600
 PATH=$PWD/.venv/bin:$PATH
 results=$PWD/test-results
+rm -rf "$results"
 mkdir -p "$results"
 begin=$SECONDS
 
-title() { printf '\n== %s (at %d s)\n' "$1" $((SECONDS - begin)); }
+# What runs now, for the last words after a failure; how long each stage took is kept in stages.tsv.
+stage=
+stage_begin=$SECONDS
+end_of_stage() {
+  [ -z "$stage" ] || printf '%d\t%s\n' $((SECONDS - stage_begin)) "$stage" >>"$results/stages.tsv"
+  stage=
+}
+title() {
+  end_of_stage
+  stage=$1 stage_begin=$SECONDS
+  printf '\n== %s (at %d s)\n' "$1" $((SECONDS - begin))
+}
 
-# make down has to remove every container, network and volume that the mini-pool made.
+# beside NAME COMMAND...: runs a command beside what follows, into NAME.log; 'join NAME' waits for it and shows what it printed.
+declare -A beside_pids=() beside_begin=()
+beside() {
+  local name=$1
+  shift
+  "$@" >"$results/$name.log" 2>&1 </dev/null &
+  beside_pids[$name]=$! beside_begin[$name]=$SECONDS
+}
+join() {
+  local name=$1 lines=${2:-1}
+  wait "${beside_pids[$name]}" || { cat "$results/$name.log"; die "$name failed." "see the lines above"; }
+  printf '%d\t%s (beside)\n' $((SECONDS - ${beside_begin[$name]})) "$name" >>"$results/stages.tsv"
+  unset "beside_pids[$name]"
+  tail -n "$lines" "$results/$name.log"
+}
+
+# make down has to remove every container, network, volume and image that the pools made.
 nothing_is_left() {
   local left
   left=$({
     docker ps --all --format '{{.Names}}'
     docker network ls --format '{{.Name}}'
     docker volume ls --format '{{.Name}}'
+    docker image ls --format '{{.Repository}}'
   } | grep -E "^afhub-$INSTANCE(-|$)" || true)
   [ -z "$left" ] || { say "ERROR: make down left these behind: $left"; return 1; }
 }
 
 cleanup() {
-  local code=$?
-  [ "$code" = 0 ] || docker/collect-logs.sh afhub-test "$results/logs" || true
+  local code=$? failed=$stage
+  trap - EXIT
+  for pid in "${beside_pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+  wait
+  end_of_stage
   if [ "${KEEP:-}" = 1 ]; then
-    say "KEEP=1: the mini-pool 'test' stays; remove it with 'make down INSTANCE=test'."
-  else
-    title "Remove the mini-pool of the tests"
+    say "KEEP=1: the pools ${INSTANCES:-test} stay; remove them with 'make down INSTANCE=test'."
+  elif command -v docker >/dev/null && docker info >/dev/null 2>&1; then
+    title "Remove the pools of the tests"
     docker/minipool.sh down || code=1
     nothing_is_left || code=1
+    end_of_stage
   fi
+  printf '\nSeconds by stage (%s):\n' "$results/stages.tsv"
+  sed 's/^/  /' "$results/stages.tsv"
   printf '\n%d s in all.\n' $((SECONDS - begin))
+  [ "$code" = 0 ] || printf "FAILED in the stage '%s'. Logs, JUnit files and durations: %s\n" "$failed" "$results"
   exit "$code"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+images() {
+  docker/engine.sh
+  have_chromium
+  docker/images.sh
+}
+
+# How many pools: each takes a core's worth of work now and then and a gigabyte of memory.
+pools() {
+  local cores memory_gb
+  cores=$(nproc)
+  memory_gb=$(awk '/^MemAvailable/ {print int($2 / 1048576)}' /proc/meminfo)
+  local number=$((cores + 1)) fit=$((memory_gb / 3))
+  [ $number -le $fit ] || number=$fit
+  [ $number -ge 1 ] || number=1
+  echo "${POOLS:-$number}"
 }
 
 title "Tools"
 tools/venv.sh test
+if ! [[ ${POOLS:-1} =~ ^[1-9]$ ]]; then
+  die "POOLS=$POOLS is no number of pools." "write 1 to 9, or leave it out"
+fi
 title "Lint, and beside it container engine, browser and images"
-{
-  docker/engine.sh
-  have_chromium
-  docker/images.sh
-} >"$results/images.log" 2>&1 &
-images=$!
-# Whatever comes: nothing that began beside is left.
-trap wait EXIT
+beside images images
 tools/lint.sh
 title "Container engine, browser and images"
-wait $images || { cat "$results/images.log"; die "there are no images." "see the lines above"; }
-cat "$results/images.log"
-# Both wait more than they compute.
-title "Unit tests, and beside them the Lab side in a plain JupyterLab"
-python -m pytest --durations=10 tests/lab >"$results/lab.log" 2>&1 &
-lab=$!
-python -m pytest --durations=10 tests/unit
-title "The Lab side in a plain JupyterLab"
-wait $lab || { cat "$results/lab.log"; die "tests/lab failed." "see the lines above"; }
-tail -n 1 "$results/lab.log"
+join images 20
 
-trap cleanup EXIT
 PORT=${PORT:-$(free_port)}
 export PORT
-title "Mini-pool: create, prepare, deploy, deploy again, look at every host"
-molecule --version
-for step in destroy create prepare converge idempotence; do
-  at=$SECONDS
-  molecule "$step" >"$results/molecule-$step.log" 2>&1 || {
-    grep -vE '^(ok|included|skipping): |^$' "$results/molecule-$step.log" | tail -n 60
-    die "molecule $step failed." "the whole output is in $results/molecule-$step.log"
-  }
-  printf '%-14s %4d s\n' "$step" $((SECONDS - at))
-done
+title "Mini-pool by 'molecule test' (made, deployed, deployed again, every host looked at), and beside it the unit tests"
+beside molecule tests/molecule.sh
+beside lab python -m pytest --durations=10 --junitxml="$results/lab.xml" tests/lab
+python -m pytest --numprocesses logical --durations=10 --junitxml="$results/unit.xml" tests/unit
+title "The Lab side in a plain JupyterLab"
+join lab
+title "Mini-pool by 'molecule test'"
+join molecule 20
 
-title "Tests on the running stack"
-python -m pytest --durations=20 tests/infra tests/contract tests/limits tests/e2e
-title "Faults: parts of the stack are broken on purpose"
-python -m pytest --durations=10 tests/faults
+POOLS=$(pools)
+INSTANCES="test"
+title "$POOLS pools from a snapshot"
+if [ "$POOLS" -gt 1 ]; then
+  docker/snapshot.sh take test
+  export SNAPSHOT=test
+  for ((number = 2; number <= POOLS; number++)); do
+    INSTANCES+=" test-$number"
+    beside "test-$number" docker/snapshot.sh run test "test-$number" "$(free_port)"
+  done
+  for ((number = 2; number <= POOLS; number++)); do join "test-$number"; done
+fi
+export INSTANCES
+title "Tests on $POOLS running pools"
+STAGE=pools python -m pytest --numprocesses "$POOLS" --durations=20 --junitxml="$results/pools.xml" \
+  tests/limits tests/e2e tests/deployments tests/faults

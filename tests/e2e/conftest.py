@@ -1,32 +1,11 @@
-"""Order of the end-to-end tests. Notebooks that one test started are used again by the next."""
+"""What all end-to-end tests share. Notebooks that one test started are used again by the next."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-import yaml
 from hubclient import HubUser
-from otherinventory import BRIEF, TINY, Deployed, classes_of_slots, deploy, job_of_large, put_back, variables
-
-from minipool import Minipool, wait_for
-
-# Tests with these fixtures come last, in this order.
-DEPLOYMENTS = ("changed_inventory", "inventory_as_it_was")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that deploy come last: they stop the notebooks that others share."""
-
-    def rank(item: pytest.Item) -> tuple[bool, ...]:
-        fixtures = getattr(item, "fixturenames", ())
-        return (
-            *(name in fixtures for name in reversed(DEPLOYMENTS)),
-            item.get_closest_marker("slow") is not None,
-        )
-
-    items.sort(key=rank)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,42 +14,3 @@ def named_notebooks_are_gone(alice: HubUser, bob: HubUser) -> Iterator[None]:
     yield
     for user in (alice, bob):
         user.stop_all(but_the_default=True)
-
-
-@pytest.fixture(scope="session")
-def changed_inventory(
-    pool: Minipool, alice: HubUser, bob: HubUser, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Deployed]:
-    """Another inventory is deployed; each deployment takes more than a minute, so that tests share it."""
-    for user in (alice, bob):
-        user.stop_all()
-    alice.running("large", "large")
-    before = job_of_large(pool)
-    file = tmp_path_factory.mktemp("inventory") / "changed.yml"
-    file.write_text(yaml.safe_dump(variables(pool)))
-    try:
-        deploy(pool, "-e", f"@{file}")
-        wait_for(
-            "the workers offer slots of both classes",
-            lambda: {TINY["name"], BRIEF["name"]} <= classes_of_slots(pool),
-            timeout_s=90,
-        )
-        wait_for("the hub answers", lambda: alice.api("GET", "/user").status_code == 200)
-        yield Deployed(file, before)
-    finally:
-        for user in (alice, bob):
-            user.stop_all()
-        put_back(pool, alice)
-
-
-@pytest.fixture(scope="session")
-def inventory_as_it_was(
-    pool: Minipool, changed_inventory: Deployed, alice: HubUser, bob: HubUser
-) -> dict[str, Any]:
-    """The inventory is as before again; gives the job of a notebook "large" of alice's that ran meanwhile."""
-    for user in (alice, bob):
-        user.stop_all()
-    alice.running("large", "large")
-    before = job_of_large(pool)
-    put_back(pool, alice)
-    return before

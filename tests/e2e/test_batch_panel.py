@@ -21,8 +21,8 @@ OUTPUT = "batch-panel.out"
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
+def browser(pool: Minipool) -> Iterator[Browser]:
+    with chromium(pool.port) as browser:
         yield browser
 
 

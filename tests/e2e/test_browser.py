@@ -37,8 +37,8 @@ def keep_picture(page: Page, name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as window:
+def browser(pool: Minipool) -> Iterator[Browser]:
+    with chromium(pool.port) as window:
         yield window
 
 

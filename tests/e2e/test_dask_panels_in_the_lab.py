@@ -66,7 +66,7 @@ def window(pool: Minipool, alices_notebook: HubUser) -> Iterator[BrowserContext]
     file = notebook(CLUSTER, WORK)
     file["content"]["metadata"]["kernelspec"]["name"] = "analysis"
     alices_notebook.notebook("PUT", f"api/contents/{FILE}", json=file).raise_for_status()
-    with chromium() as browser, hub_window(browser, pool, "alice") as window:
+    with chromium(pool.port) as browser, hub_window(browser, pool, "alice") as window:
         yield window
     alices_notebook.stop()
     pool.check("hub", f"rm -f {FILE}", user="alice")

@@ -20,8 +20,8 @@ STARTD = '"$(head -n 1 /var/log/condor/.notebook_startd_address)"'
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
+def browser(pool: Minipool) -> Iterator[Browser]:
+    with chromium(pool.port) as browser:
         yield browser
 
 

@@ -30,8 +30,8 @@ while len(blocks) < 40:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
+def browser(pool: Minipool) -> Iterator[Browser]:
+    with chromium(pool.port) as browser:
         yield browser
 
 

@@ -117,7 +117,7 @@ def status_of(pool: Minipool, notice_id: str) -> dict[str, Any]:
 @pytest.fixture
 def lab(pool: Minipool, alices_notebook: HubUser) -> Iterator[LabPage]:
     """alice's Lab in a browser, which notes when it shows something new."""
-    with chromium() as browser, hub_window(browser, pool, "alice") as window:
+    with chromium(pool.port) as browser, hub_window(browser, pool, "alice") as window:
         tab = LabPage(window.new_page())
         tab.open("/user/alice/lab?reset")
         tab.wait_for_status()

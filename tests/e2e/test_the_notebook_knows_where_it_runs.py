@@ -73,7 +73,7 @@ def test_notebook_7_shows_the_status_item(pool: Minipool, alices_notebook: HubUs
     alice = alices_notebook
     alice.notebook("PUT", "api/contents/plain.ipynb", json=notebook("1 + 1")).raise_for_status()
     try:
-        with chromium() as browser, hub_window(browser, pool, "alice") as window:
+        with chromium(pool.port) as browser, hub_window(browser, pool, "alice") as window:
             page = window.new_page()
             page.goto("/user/alice/notebooks/plain.ipynb", timeout=LOADS_MS)
             status = page.locator("#afhub-status button")
