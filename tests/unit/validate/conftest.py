@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -26,12 +27,19 @@ def pem_files(make_pem_files: MakePemFiles) -> PemFiles:
     return make_pem_files("notebooks.example.org", "localhost")
 
 
-@pytest.fixture
-def site(pem_files: PemFiles) -> FakeSite:
-    """The site of inventories/example with a certificate, its hosts being big enough."""
-    common: dict[str, Any] = {}
+@pytest.fixture(scope="session")
+def example_variables() -> dict[str, Any]:
+    """What inventories/example says of all hosts."""
+    variables: dict[str, Any] = {}
     for path in sorted((EXAMPLE / "group_vars" / "all").glob("*.yml")):
-        common.update(yaml.safe_load(path.read_text(encoding="utf-8")))
+        variables.update(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return variables
+
+
+@pytest.fixture
+def site(pem_files: PemFiles, example_variables: dict[str, Any]) -> FakeSite:
+    """The site of inventories/example with a certificate, its hosts being big enough."""
+    common = copy.deepcopy(example_variables)
     common["hub_proxy_certificate_file"] = str(pem_files.certificate)
     common["hub_proxy_certificate_key_file"] = str(pem_files.key)
     groups = {
