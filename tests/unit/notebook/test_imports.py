@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ready_python import ReadyPython
 
 from jupyter_afhub import imports
 
@@ -84,22 +84,35 @@ import jupyter_afhub.hub.server
 """
 
 
-def in_a_new_python(code: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", START + code], capture_output=True, text=True, timeout=60, check=False,
-        env={"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+@pytest.fixture(scope="module")
+def started() -> Iterator[ReadyPython]:
+    """A new Python that has imported what a server starts with, and no more."""
+    python = ReadyPython(START)
+    yield python
+    python.close()
 
 
-def test_the_server_starts_without_what_only_a_hub_needs() -> None:
+@pytest.fixture
+def in_a_new_python(started: ReadyPython, tmp_path: Path) -> Callable[[str], str]:
+    """What a program says that is run in a fork of it."""
+
+    def run(code: str) -> str:
+        log = tmp_path / "said"
+        env = {"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"}
+        child = started.start(code, [], env=env, cwd=Path("/"), log=log)
+        assert child.wait(60) == 0, log.read_text()
+        return log.read_text().strip()
+
+    return run
+
+
+def test_the_server_starts_without_what_only_a_hub_needs(in_a_new_python: Callable[[str], str]) -> None:
     """With the locked releases: a new one that needs more still starts, only later, and fails here."""
     unwanted = ("aiohttp", "alembic", "IPython", "isoduration", "nbconvert", "rfc3987_syntax", "sqlalchemy")
     assert in_a_new_python(f"print([name for name in {unwanted} if name in sys.modules])") == "[]"
 
 
-def test_scopes_are_compared_as_the_hub_compares_them() -> None:
+def test_scopes_are_compared_as_the_hub_compares_them(in_a_new_python: Callable[[str], str]) -> None:
     code = """
 from jupyterhub.services.auth import HubAuth
 needed, owner, other = {"access:servers!server=ann/"}, {"access:servers!user=ann"}, {"access:servers!user=bob"}
@@ -111,7 +124,7 @@ print([bool(check(needed, {"scopes": list(scopes)})) for scopes in held])
     assert found == "[True, False, True, False, False]"
 
 
-def test_the_hubs_database_is_there_for_who_asks() -> None:
+def test_the_hubs_database_is_there_for_who_asks(in_a_new_python: Callable[[str], str]) -> None:
     code = """
 from jupyterhub import scopes
 from jupyterhub.orm import User
@@ -123,7 +136,7 @@ print(scopes.sa.inspect is sqlalchemy.inspect)
     assert in_a_new_python(code) == "True"
 
 
-def test_kernels_are_looked_for_where_jupyter_looks() -> None:
+def test_kernels_are_looked_for_where_jupyter_looks(in_a_new_python: Callable[[str], str]) -> None:
     code = """
 import os
 from jupyter_core.paths import jupyter_path

@@ -73,7 +73,7 @@ def hubs() -> Iterator[list[Hub]]:
 def start(hubs: list[Hub], *codes: int) -> Hub:
     hub = Hub(*codes)
     hubs.append(hub)
-    threading.Thread(target=hub.serve_forever, daemon=True).start()
+    threading.Thread(target=hub.serve_forever, args=(0.02,), daemon=True).start()
     return hub
 
 
@@ -149,7 +149,7 @@ def test_a_hub_that_comes_back_is_reached(hubs: list[Hub]) -> None:
         hub.socket = kept
         hub.server_activate()
         hubs.append(hub)
-        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        threading.Thread(target=hub.serve_forever, args=(0.02,), daemon=True).start()
 
     threading.Thread(target=open_hub, daemon=True).start()
     accepted = report.report_port(

@@ -109,7 +109,7 @@ class Notebook:
 def start(tmp_path: Path) -> Iterator[Callable[..., Notebook]]:
     """Starts a server and waits for its report."""
     hub = Hub()
-    threading.Thread(target=hub.serve_forever, daemon=True).start()
+    threading.Thread(target=hub.serve_forever, args=(0.02,), daemon=True).start()
     api_url = f"http://127.0.0.1:{hub.server_address[1]}/hub/api"
     started: list[subprocess.Popen[bytes]] = []
 

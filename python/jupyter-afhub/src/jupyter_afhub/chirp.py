@@ -13,7 +13,6 @@ import os
 import random
 import socket
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 from jupyter_afhub import notices
 from jupyter_afhub.ads import SCRATCH
+from jupyter_afhub.clock import CLOCK, Clock
 from jupyter_afhub.ways import REPORT_EVERY_S, Activity, Received, Seen
 
 CONFIG = "_CONDOR_CHIRP_CONFIG"
@@ -82,20 +82,22 @@ class _Bounded:
     The library waits for the end of a line, also on a connection that is closed and will never bring one.
     """
 
-    def __init__(self, inner: socket.socket, answer_s: float) -> None:
+    def __init__(self, inner: socket.socket, answer_s: float, clock: Clock) -> None:
         self._inner = inner
         self._answer_s = answer_s
+        self._clock = clock
         self.begin()
 
     def begin(self) -> None:
         """The next answer may take as long as any, and be as long."""
-        self._deadline = time.monotonic() + self._answer_s
+        self._deadline = self._clock.monotonic() + self._answer_s
         self._left = LONGEST_ANSWER
 
     def recv(self, size: int) -> bytes:
         if self._left <= 0:
             raise ConnectionError(f"the answer is longer than {LONGEST_ANSWER} bytes")
-        self._wait()
+        if not self._clock.readable(self._inner, self._left_s()):
+            raise self._late()
         data = self._inner.recv(size)
         if not data:
             raise ConnectionError("the starter has closed the connection")
@@ -103,14 +105,17 @@ class _Bounded:
         return data
 
     def send(self, data: bytes) -> int:
-        self._wait()
+        self._inner.settimeout(self._left_s())
         return self._inner.send(data)
 
-    def _wait(self) -> None:
-        left_s = self._deadline - time.monotonic()
+    def _left_s(self) -> float:
+        left_s = self._deadline - self._clock.monotonic()
         if left_s <= 0:
-            raise TimeoutError(f"no answer for {self._answer_s:.0f} s")
-        self._inner.settimeout(left_s)
+            raise self._late()
+        return left_s
+
+    def _late(self) -> TimeoutError:
+        return TimeoutError(f"no answer for {self._answer_s:.0f} s")
 
     def getsockname(self) -> Any:
         return self._inner.getsockname()
@@ -119,7 +124,7 @@ class _Bounded:
         self._inner.close()
 
 
-def connect(address: Address, answer_s: float = ANSWER_S) -> Any:
+def connect(address: Address, answer_s: float = ANSWER_S, clock: Clock = CLOCK) -> Any:
     """A client of htchirp that is connected and can't wait for ever. Raises what `failures` names."""
     import htchirp
 
@@ -127,7 +132,7 @@ def connect(address: Address, answer_s: float = ANSWER_S) -> Any:
         def connect(self, auth_method: str | None = None) -> None:
             self.disconnect()
             self.socket = _Bounded(
-                socket.create_connection((self.host, self.port), timeout=answer_s), answer_s
+                socket.create_connection((self.host, self.port), timeout=answer_s), answer_s, clock
             )
             self._authenticate(auth_method or self.authentication)
 
@@ -169,6 +174,7 @@ class ChirpLink(threading.Thread):
         answer_s: float = ANSWER_S,
         soon_s: float = SOON_S,
         back_off_s: tuple[float, float] = BACK_OFF_S,
+        clock: Clock = CLOCK,
     ) -> None:
         """`received` gets the notices whenever they have changed."""
         super().__init__(name="afhub-chirp", daemon=True)
@@ -178,6 +184,7 @@ class ChirpLink(threading.Thread):
         self._environ = environ
         self._answer_s = answer_s
         self._soon_s = soon_s
+        self._clock = clock
         self._first_back_off_s, self._longest_back_off_s = back_off_s
         self._pending: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -234,8 +241,8 @@ class ChirpLink(threading.Thread):
                 )
                 pause_s, patient = self._longest_back_off_s, True
             except failures() as error:
-                failing_since = failing_since or time.monotonic()
-                minutes = (time.monotonic() - failing_since) / 60
+                failing_since = failing_since or self._clock.monotonic()
+                minutes = (self._clock.monotonic() - failing_since) / 60
                 since = f" for {minutes:.0f} minutes" if minutes >= 1 else ""
                 self.problem = f"HTCondor has not answered{since}: {type(error).__name__}: {str(error)[:200]}"
                 pause_s, patient = back_off_s * random.SystemRandom().uniform(0.8, 1.2), True
@@ -243,16 +250,16 @@ class ChirpLink(threading.Thread):
             if patient:
                 self._hang_up()
                 # A failure is not repeated faster because somebody is waiting.
-                self._ended.wait(pause_s)
+                self._clock.wait(self._ended, pause_s)
             else:
-                self._wake.wait(pause_s)
+                self._clock.wait(self._wake, pause_s)
             self._wake.clear()
         self._hang_up()
 
     def _talk(self) -> None:
         """One conversation. What could not be written stays for the next one."""
         if self._client is None:
-            self._client = connect(Address.read(self._environ), self._answer_s)
+            self._client = connect(Address.read(self._environ), self._answer_s, self._clock)
         with self._lock:
             pending = dict(self._pending)
         for name, expression in pending.items():
@@ -261,7 +268,7 @@ class ChirpLink(threading.Thread):
             with self._lock:
                 if self._pending.get(name) == expression:
                     del self._pending[name]
-        if time.monotonic() >= self._refused_until:
+        if self._clock.monotonic() >= self._refused_until:
             self._read()
 
     def _read(self) -> None:
@@ -269,7 +276,7 @@ class ChirpLink(threading.Thread):
         try:
             value = self._client.get_job_attr(notices.ATTRIBUTE)
         except refusals() as error:
-            self._refused_until = time.monotonic() + REFUSED_S
+            self._refused_until = self._clock.monotonic() + REFUSED_S
             self.problem = (
                 "Messages from the site can't arrive: HTCondor does not let this job read its attributes"
                 f" ({type(error).__name__})."

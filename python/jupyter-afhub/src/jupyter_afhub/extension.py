@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 from jupyter_afhub import batch_handlers, dask_panels, examples, handlers
+from jupyter_afhub.clock import CLOCK
 from jupyter_afhub.leaving import Leaving
 from jupyter_afhub.monitor import Monitor
 
@@ -21,7 +22,7 @@ class Extension:
 
     def __init__(self, server: Any) -> None:
         self.server = server
-        self.monitor = Monitor(server)
+        self.monitor = Monitor(server, clock=CLOCK)
         self.leaving = Leaving(self.monitor, lambda: server.contents_manager)
 
     def load(self) -> None:

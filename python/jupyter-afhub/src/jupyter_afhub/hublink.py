@@ -11,12 +11,12 @@ import json
 import random
 import ssl
 import threading
-import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from jupyter_afhub import notices
+from jupyter_afhub.clock import CLOCK, Clock
 from jupyter_afhub.ways import REPORT_EVERY_S, Activity, Received, Seen
 
 HOLD_S = 50
@@ -56,6 +56,7 @@ class HubLink:
         *,
         answer_s: float = ANSWER_S,
         back_off_s: tuple[float, float] = BACK_OFF_S,
+        clock: Clock = CLOCK,
     ) -> None:
         self.problem: str | None = None
         self._where = urlsplit(f"{api_url.rstrip('/')}/afhub/notebook")
@@ -63,6 +64,7 @@ class HubLink:
         self._received = received
         self._answer_s = answer_s
         self._back_off_s = back_off_s
+        self._clock = clock
         self._context: ssl.SSLContext | None = None
         self._lock = threading.Lock()
         self._known = ""
@@ -111,7 +113,7 @@ class HubLink:
     def _tell(self) -> None:
         """Report each minute or so, what was read at once, and hear the news with it."""
         while not self._ended.is_set():
-            self._urgent.wait(self.report_every_s)
+            self._clock.wait(self._urgent, self.report_every_s)
             self._urgent.clear()
             if self._ended.is_set():
                 return
@@ -137,18 +139,18 @@ class HubLink:
                 self._ask(message)
             except RefusedError as refusal:
                 self.problem = refusal.told
-                self._ended.wait(refusal.pause_s)
+                self._clock.wait(self._ended, refusal.pause_s)
                 return False
             except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
                 self._note_silence(error)
-                self._ended.wait(pause_s * random.SystemRandom().uniform(0.75, 1.25))
+                self._clock.wait(self._ended, pause_s * random.SystemRandom().uniform(0.75, 1.25))
                 pause_s = min(pause_s * 2, longest_s)
             else:
                 return True
         return False
 
     def _note_silence(self, error: Exception) -> None:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         self._unheard_since = self._unheard_since or now
         minutes = (now - self._unheard_since) / 60
         if now - self._unheard_since >= UNHEARD_S:

@@ -12,6 +12,7 @@ from typing import Any
 
 from jupyter_afhub import ads, job, measure, notices, ways
 from jupyter_afhub.clients import Client, Clients
+from jupyter_afhub.clock import CLOCK, Clock
 from jupyter_afhub.crossings import Crossings, Kernel, State
 from jupyter_afhub.trend import Growth, History, Point, full_in_s
 from jupyter_afhub.words import iso
@@ -30,10 +31,11 @@ _SILENCED_WITH = {"memory": "memory", "growth": "memory", "time": "time"}
 class Monitor:
     """Everything this extension knows of its job. Lives in the event loop; only looks and Chirp leave it."""
 
-    def __init__(self, server: Any, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, server: Any, environ: Mapping[str, str] = os.environ, clock: Clock = CLOCK) -> None:
         """`server` is the ServerApp: its kernels, sessions and settings are asked."""
         self.environ = dict(environ)
         self.server = server
+        self._clock = clock
         self.log: logging.Logger = server.log
         self.ads = ads.read(environ)
         self.job = job.describe(self.ads, environ)
@@ -71,7 +73,7 @@ class Monitor:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self.receive_notices, rows, problem)
 
-        self._way = ways.choose(self.environ, received)
+        self._way = ways.choose(self.environ, received, self._clock)
         self._way.watch(bool(self.clients))
         self._way.start()
 
@@ -253,7 +255,7 @@ class Monitor:
         settings = self.server.web_app.settings
         if busy:
             settings["last_activity_times"][ACTIVITY] = utcnow()
-        now = time.monotonic()
+        now = self._clock.monotonic()
         way, before = self._way, self._reported_at
         if way is None or (before is not None and now - before < way.report_every_s):
             return

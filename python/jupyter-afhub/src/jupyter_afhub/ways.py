@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from jupyter_afhub.clock import CLOCK, Clock
 from jupyter_afhub.notices import Notice
 
 REPORT_EVERY_S = 60.0
@@ -49,7 +50,7 @@ class Way(Protocol):
         """Tell at once which notices were delivered and read."""
 
 
-def choose(environ: Mapping[str, str], received: Received) -> Way:
+def choose(environ: Mapping[str, str], received: Received, clock: Clock = CLOCK) -> Way:
     """The way of this notebook: a hub of this stack has one of its own."""
     if (
         environ.get("JUPYTERHUB_API_URL")
@@ -58,7 +59,7 @@ def choose(environ: Mapping[str, str], received: Received) -> Way:
     ):
         from jupyter_afhub.hublink import HubLink
 
-        return HubLink(environ["JUPYTERHUB_API_URL"], environ["JUPYTERHUB_API_TOKEN"], received)
+        return HubLink(environ["JUPYTERHUB_API_URL"], environ["JUPYTERHUB_API_TOKEN"], received, clock=clock)
     from jupyter_afhub.chirp import ChirpLink
 
-    return ChirpLink(received, environ=environ)
+    return ChirpLink(received, environ=environ, clock=clock)

@@ -1,68 +1,61 @@
-"""Notebooks whose site is away for five real minutes, while other tests run."""
+"""Notebooks whose site goes away, and a clock with which it stays away for minutes that take no time."""
 
 from __future__ import annotations
 
 import json
 import socketserver
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+from passing_time import PassingTime
+from ready_python import ReadyPython
 
 from fake_chirp import FakeChirp
 from fake_hub import FakeHub
 from job_server import JobServer, Tab
 from minipool import wait_for
 
-AWAY_S = 300.0
 NOTICE = {
     "id": "back", "level": "info", "text": "Back again.", "at": "2026-01-01T12:00:00Z", "until": None, "from": "admin",
 }  # fmt: skip
-# As often as in a notebook, not as in the other tests.
-PROGRAM = "monitor.SAMPLE_S = 5.0"
 
 
 @dataclass
 class Absence:
-    """A notebook with an open tab, and what it hears its site through, which is away since `begun` (monotonic)."""
+    """A notebook with an open tab, and what it hears its site through, which is away until it comes back."""
 
     server: JobServer
     tab: Tab
-    begun: float
-    questions: Callable[[], int]
-    """How often the one who is away was asked meanwhile."""
+    clock: PassingTime
+    """The one that the notebook's way to its site goes by."""
+    asked: Callable[[], int]
+    """How often the notebook has turned to it, since it went or since it came back."""
     come_back: Callable[[], None]
-    waiting: ExitStack
-    """What goes on until the five minutes are over."""
-    problems: list[str] = field(default_factory=list)
-    """What the notebook said was wrong at their end."""
-    asked: int = 0
-    away_s: float = 0.0
-
-    def wait_until_over(self) -> None:
-        """Looks at the notebook when the minutes are over, and lets the other side come back then."""
-        wait_for("five minutes are over", lambda: time.monotonic() - self.begun > AWAY_S, AWAY_S + 5)
-        self.waiting.close()
-        self.away_s = time.monotonic() - self.begun
-        self.problems, self.asked = self.server.info()["problems"], self.questions()
-        self.come_back()
 
 
 @contextmanager
-def without_shadow(folder: Path) -> Iterator[Absence]:
+def without_shadow(python: ReadyPython, folder: Path) -> Iterator[Absence]:
     """The starter takes connections and answers nothing, as it does where its shadow is gone."""
     chirp = FakeChirp()
     (folder / "scratch").mkdir()
     server = JobServer(
+        python,
         folder,
         environ={"_CONDOR_CHIRP_CONFIG": str(chirp.configure(folder / "scratch"))},
-        program=PROGRAM,
+        own_time=True,
     )
+    before = 0
+
+    def asked() -> int:
+        return chirp.connections + chirp.reads - before
 
     def come_back() -> None:
+        nonlocal before
         chirp.attributes["AfhubNotices"] = json.dumps(json.dumps([NOTICE]))
+        before += asked()
         chirp.manner = "answers"
 
     try:
@@ -70,12 +63,8 @@ def without_shadow(folder: Path) -> Iterator[Absence]:
         tab = server.tab()
         wait_for("the shadow was asked", lambda: chirp.reads, 20)
         chirp.manner = "is silent"
-        before = chirp.connections
-        with ExitStack() as waiting:
-            waiting.enter_context(tab.kept_open())
-            yield Absence(
-                server, tab, time.monotonic(), lambda: chirp.connections - before, come_back, waiting
-            )
+        before = asked()
+        yield Absence(server, tab, server.clock, asked, come_back)
     finally:
         server.stop()
         chirp.close()
@@ -89,7 +78,7 @@ class _NobodyThere(socketserver.TCPServer):
     def __init__(self, port: int) -> None:
         super().__init__(("127.0.0.1", port), socketserver.BaseRequestHandler)
         self.connections = 0
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def verify_request(self, request: object, client_address: object) -> bool:
         self.connections += 1
@@ -101,18 +90,23 @@ class _NobodyThere(socketserver.TCPServer):
 
 
 @contextmanager
-def without_hub(folder: Path) -> Iterator[Absence]:
+def without_hub(python: ReadyPython, folder: Path) -> Iterator[Absence]:
     """Whoever connects to the hub's address is hung up on, as by a proxy whose hub is gone."""
     hub = FakeHub()
     port = int(hub.server_address[1])
     listening: list[FakeHub | _NobodyThere] = [hub]
     server = JobServer(
+        python,
         folder,
         environ={
             "JUPYTERHUB_API_URL": hub.api_url, "JUPYTERHUB_API_TOKEN": "own-token", "AFHUB_CLASS": "regular",
         },
-        program=PROGRAM,
+        own_time=True,
     )  # fmt: skip
+
+    def asked() -> int:
+        (there,) = listening
+        return there.connections if isinstance(there, _NobodyThere) else len(there.asked)
 
     def come_back() -> None:
         listening.pop().close()
@@ -125,11 +119,8 @@ def without_hub(folder: Path) -> Iterator[Absence]:
         tab = server.tab()
         wait_for("the hub was asked", lambda: len(hub.asked) > 1, 20)
         listening.pop().close()
-        nobody = _NobodyThere(port)
-        listening.append(nobody)
-        with ExitStack() as waiting:
-            waiting.enter_context(tab.kept_open())
-            yield Absence(server, tab, time.monotonic(), lambda: nobody.connections, come_back, waiting)
+        listening.append(_NobodyThere(port))
+        yield Absence(server, tab, server.clock, asked, come_back)
     finally:
         server.stop()
         for other in listening:

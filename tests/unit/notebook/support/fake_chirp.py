@@ -57,7 +57,7 @@ class FakeChirp(socketserver.ThreadingTCPServer):
         self.connections = 0
         self.reads = 0
         self.ended = threading.Event()
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def configure(self, folder: Path) -> Path:
         """Leave the file that tells a job where we are."""

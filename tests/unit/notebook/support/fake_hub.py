@@ -42,7 +42,7 @@ class FakeHub(ThreadingHTTPServer):
         self.status = 200
         self.body: bytes | None = None
         self.ended = False
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def publish(self, *rows: dict[str, Any]) -> None:
         with self.news:

@@ -6,15 +6,15 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import requests
 import websocket
+from passing_time import PassingTime
+from ready_python import Child, ReadyPython
 
 from minipool import wait_for
 
@@ -40,10 +40,13 @@ CondorVersion = "$CondorVersion: 23.9.6 2024-08-08 BuildID: Debian $"
 """
 
 PROGRAM = """
-import json, os, sys
+import json, os, pathlib, sys
 from jupyter_afhub import chirp, clients, extension, monitor
 monitor.SAMPLE_S = 0.5
 extension.START_AFTER_S = 0.05
+if clock := os.environ.pop("TEST_CLOCK", ""):
+    from passing_time import PassingTime
+    extension.CLOCK = PassingTime(pathlib.Path(clock))
 exec(os.environ.pop("TEST_PROGRAM", ""))
 from jupyter_server.serverapp import ServerApp
 ServerApp.launch_instance(sys.argv[1:])
@@ -94,25 +97,6 @@ class Tab:
             pass
         return [message for message in self.messages if message["type"] == kind]
 
-    @contextmanager
-    def kept_open(self) -> Iterator[None]:
-        """Meanwhile what comes is read, as a browser does: a server drops a page that answers none of its pings."""
-        ended = threading.Event()
-
-        def read() -> None:
-            self._socket.settimeout(1)
-            while not ended.is_set():
-                with suppress(websocket.WebSocketTimeoutException):
-                    self.messages.append(json.loads(self._socket.recv()))
-
-        reader = threading.Thread(target=read, daemon=True)
-        reader.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            reader.join()
-
     def close(self) -> None:
         self._socket.close()
 
@@ -121,10 +105,13 @@ class JobServer:
     """A server that runs, or did."""
 
     def __init__(
-        self, folder: Path, *, job_ad: str | None = JOB_AD, environ: Mapping[str, str | None] | None = None,
-        program: str = "",
+        self, python: ReadyPython, folder: Path, *, job_ad: str | None = JOB_AD,
+        environ: Mapping[str, str | None] | None = None, program: str = "", own_time: bool = False,
     ) -> None:  # fmt: skip
+        """`own_time`: its way to its site goes by `clock`, which a test can move on."""
         self.folder = folder
+        self._python = python
+        self.clock = PassingTime(folder / "clock")
         self.home = folder / "home"
         self.scratch = folder / "scratch"
         for path in (self.home, self.scratch, folder / "config"):
@@ -132,31 +119,34 @@ class JobServer:
         if job_ad is not None:
             (self.scratch / ".job.ad").write_text(job_ad)
             (self.scratch / ".machine.ad").write_text(MACHINE_AD)
-        config = {
-            "ServerApp": {"jpserver_extensions": {"jupyter_afhub": True, "jupyter_resource_usage": True}}
-        }
+        # No Lab around it: those that the tools of the tests bring have tests of their own, in tests/lab.
+        extensions = {
+            "jupyter_afhub": True, "jupyter_resource_usage": True,
+            "jupyter_lsp": False, "jupyterlab": False, "notebook": False, "notebook_shim": False,
+        }  # fmt: skip
+        config = {"ServerApp": {"jpserver_extensions": extensions}}
         (folder / "config" / "jupyter_server_config.json").write_text(json.dumps(config))
         variables: dict[str, str | None] = {
             "PATH": os.environ["PATH"], "HOME": str(self.home), "PYTHONPATH": ":".join(sys.path),
             "JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
             "_CONDOR_SCRATCH_DIR": str(self.scratch), "_CONDOR_JOB_AD": str(self.scratch / ".job.ad"),
             "_CONDOR_MACHINE_AD": str(self.scratch / ".machine.ad"), "_CONDOR_SLOT": "slot1",
-            "TEST_PROGRAM": program, **(environ or {}),
+            "TEST_PROGRAM": program, "TEST_CLOCK": str(folder / "clock") if own_time else "", **(environ or {}),
         }  # fmt: skip
         self.environ = {name: value for name, value in variables.items() if value is not None}
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Child | None = None
         self.port = 0
         self._tabs: list[Tab] = []
 
     def start(self) -> None:
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    sys.executable, "-c", PROGRAM, "--allow-root", "--no-browser", "--ip=127.0.0.1", "--port=0",
-                    f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={self.home}",
-                ],
-                env=self.environ, cwd=self.home, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
+        self.process = self._python.start(
+            PROGRAM,
+            [
+                "--allow-root", "--no-browser", "--ip=127.0.0.1", "--port=0", f"--IdentityProvider.token={TOKEN}",
+                f"--ServerApp.root_dir={self.home}",
+            ],
+            env=self.environ, cwd=self.home, log=self.folder / "log",
+        )  # fmt: skip
 
         def listens() -> bool:
             assert self.process is not None and self.process.poll() is None, self.log
