@@ -6,9 +6,9 @@ SHELL := /bin/bash
 INSTANCE ?= default
 PORT ?=
 SITE ?= inventories/minipool
-export INSTANCE PORT SITE CHECK LIMIT
+export INSTANCE PORT SITE CHECK LIMIT SINCE T N STOP
 
-.PHONY: help up down status test lint unit bench deploy docs
+.PHONY: help up down status test check lint unit repeat bench deploy docs
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -25,13 +25,21 @@ status: ## show the mini-pool's hosts, daemons, slots by class and running noteb
 test: ## everything: lint, unit tests, then the stack on a mini-pool of its own
 	@tests/run.sh
 
+check: ## within a minute: ruff, mypy, yamllint and the unit tests that a change touches (SINCE=<commit>)
+	@tools/venv.sh test
+	@.venv/bin/python tools/check.py
+
 lint: ## ansible-lint, yamllint, ruff, mypy, shellcheck
 	@tools/venv.sh test
 	@tools/lint.sh
 
 unit: ## tests that need no containers
 	@tools/venv.sh test
-	@.venv/bin/python -m pytest tests/unit
+	@.venv/bin/python -m pytest tests/unit --numprocesses logical --dist worksteal
+
+repeat: ## one test N times, and how often it fails: T=<file::test or a part of its name>, N=20, STOP=1, INSTANCE=
+	@tools/venv.sh test
+	@.venv/bin/python tools/repeat.py
 
 bench: ## measure start times and the hub's costs on a mini-pool of its own, beside stock batchspawner (QUICK=1 tries it)
 	@benchmarks/run.sh

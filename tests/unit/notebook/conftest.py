@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ready_python import ReadyPython
 
 from fake_chirp import FakeChirp
 from job_server import JobServer
+from ready_python import ReadyPython
 
 
 @pytest.fixture(scope="session")

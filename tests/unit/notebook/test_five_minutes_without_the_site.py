@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ready_python import ReadyPython
 
 from absences import Absence, without_hub, without_shadow
+from ready_python import ReadyPython
 
 AWAY_S = 300.0
 STEP_S = 0.5

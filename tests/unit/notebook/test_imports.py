@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ready_python import ReadyPython
 
 from jupyter_afhub import imports
+from ready_python import ReadyPython
 
 
 @pytest.fixture

@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from passing_time import PassingTime
-from ready_python import ReadyPython
-
 from fake_chirp import FakeChirp
 from fake_hub import FakeHub
 from job_server import JobServer, Tab
 from minipool import wait_for
+from passing_time import PassingTime
+from ready_python import ReadyPython
 
 NOTICE = {
     "id": "back", "level": "info", "text": "Back again.", "at": "2026-01-01T12:00:00Z", "until": None, "from": "admin",

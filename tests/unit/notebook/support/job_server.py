@@ -13,10 +13,10 @@ from typing import Any
 
 import requests
 import websocket
-from passing_time import PassingTime
-from ready_python import Child, ReadyPython
 
 from minipool import wait_for
+from passing_time import PassingTime
+from ready_python import Child, ReadyPython
 
 TOKEN = "token-of-a-test"
 API = "api/afhub/v1"
