@@ -24,10 +24,13 @@ if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
   as_root apt_install python3-venv
 fi
 
-say "Installing the pinned tools of requirements/$set_name.txt into .venv (a minute on the first run)."
+say "Installing the pinned tools of requirements/$set_name.txt into .venv (half a minute on the first run)."
+# A whole environment with the deploy set, as 'make up' leaves it, is added to. A half-made one of an interrupted run is
+# not worth mending.
+whole=
+if [ -e "$(stamp_of deploy)" ] && .venv/bin/python -c '' 2>/dev/null; then whole=1; fi
 rm -f .venv/.afhub-*
-# --clear: a half-made environment of an interrupted run is not worth mending.
-python3 -m venv --clear .venv
+[ "$whole" ] || python3 -m venv --clear .venv
 could_not="the tools could not be installed from the Python package index."
 cure="check the network (and pip's own settings, 'pip config list'), then run this again"
 pip() {
