@@ -12,6 +12,8 @@ from typing import TypeVar
 import requests
 from hubclient import HubUser
 
+from benchmarks import attempts
+from benchmarks.attempts import DidNotStartError, Failed
 from minipool import Minipool, wait_for
 
 T = TypeVar("T")
@@ -21,10 +23,25 @@ PATIENCE_S = 180
 
 @dataclass(frozen=True)
 class Burst:
-    """asked_s: until the last click was made; ready_s: when each server was ready; both from the first click on."""
+    """asked_s: until the last click was made; ready_s: when each server was ready; both from the first click on.
+
+    failed: the servers that did not start.
+    """
 
     asked_s: float
     ready_s: tuple[float, ...]
+    failed: tuple[Failed, ...] = ()
+
+    def whole(self) -> Burst | Failed:
+        """The burst, or that it is no sample since not all of its servers started."""
+        if not self.failed:
+            return self
+        of = len(self.ready_s) + len(self.failed)
+        return Failed(
+            attempts.shortened("; ".join(attempts.counted(self.failed, of))),
+            self.failed[0].at,
+            "did not get all servers ready",
+        )
 
     @property
     def seconds(self) -> float:
@@ -43,32 +60,42 @@ def _connect(user: HubUser) -> requests.Session:
     return session
 
 
-def _start(session: requests.Session, user: HubUser, name: str) -> tuple[float, float]:
+def _start(session: requests.Session, user: HubUser, name: str) -> tuple[float, float | Failed]:
     """Asks for a server; returns when that was, and when the server was ready."""
-    url = f"{user.pool.url}/hub/api/users/{user.name}/servers/{name}"
     at = time.monotonic()
+    try:
+        return at, _ready(session, user, name)
+    except attempts.FAILURES as error:
+        return at, Failed.of(error)
+
+
+def _ready(session: requests.Session, user: HubUser, name: str) -> float:
+    url = f"{user.pool.url}/hub/api/users/{user.name}/servers/{name}"
     answer = session.post(url, json={"notebook_class": "regular"}, timeout=PATIENCE_S)
     if answer.status_code == 201:
-        return at, time.monotonic()
+        return time.monotonic()
     if answer.status_code != 202:
-        raise RuntimeError(f"{name} of {user.name}: {answer.status_code} {answer.text}")
+        raise DidNotStartError(f"the hub answers {answer.status_code} {answer.text}")
     # The hub did not want to keep this waiting any longer: it tells the rest as it does to the page that waits.
     with session.get(f"{url}/progress", stream=True, timeout=PATIENCE_S) as progress:
         for line in progress.iter_lines(chunk_size=1):
             told = json.loads(line.partition(b":")[2]) if line.startswith(b"data:") else {}
             if told.get("ready"):
-                return at, time.monotonic()
+                return time.monotonic()
             if told.get("failed"):
-                raise RuntimeError(f"{name} of {user.name}: {told}")
-    raise RuntimeError(f"{name} of {user.name} is not ready after {PATIENCE_S} s")
+                raise DidNotStartError(str(told.get("message", told)))
+    raise DidNotStartError("the hub's progress ended before the server was ready")
 
 
 def measure(users: Sequence[HubUser], clicks: int, look: Callable[[], T]) -> tuple[Burst, T, T]:
-    """One burst, shared out among the users, and what `look` sees before it and when all are ready."""
+    """One burst, shared out among the users, and what `look` sees before it and when all are ready or have failed.
+
+    The servers go on running.
+    """
     wanted = [(users[number % len(users)], f"bench{number}") for number in range(clicks)]
     sessions = [_connect(user) for user, _ in wanted]
-    before = look()
     try:
+        before = look()
         with ThreadPoolExecutor(clicks) as threads:
             starts = [
                 threads.submit(_start, session, *one) for session, one in zip(sessions, wanted, strict=True)
@@ -76,12 +103,18 @@ def measure(users: Sequence[HubUser], clicks: int, look: Callable[[], T]) -> tup
             moments = [start.result() for start in starts]
         after = look()
     finally:
-        stop_all(users)
         for session in sessions:
             session.close()
-    asked_at, ready_at = zip(*moments, strict=True)
-    begun = min(asked_at)
-    return Burst(max(asked_at) - begun, tuple(sorted(at - begun for at in ready_at))), before, after
+    begun = min(at for at, _ in moments)
+    return (
+        Burst(
+            max(at for at, _ in moments) - begun,
+            tuple(sorted(at - begun for at in attempts.samples(end for _, end in moments))),
+            attempts.failures(end for _, end in moments),
+        ),
+        before,
+        after,
+    )
 
 
 def stop_all(users: Sequence[HubUser]) -> None:
@@ -103,3 +136,19 @@ def empty(pool: Minipool) -> None:
         timeout_s=PATIENCE_S,
         every_s=1,
     )
+
+
+def reset(pool: Minipool, users: Sequence[HubUser]) -> None:
+    """No server, job or claimed slot is left, also where a start failed or goes on."""
+    pool.check("hub", "condor_rm -all; true")
+    wait_for("the hub lets go of all servers", lambda: _let_go(users), timeout_s=PATIENCE_S, every_s=1)
+    stop_all(users)
+    empty(pool)
+
+
+def _let_go(users: Sequence[HubUser]) -> bool:
+    """Asks the hub to stop all servers, which it refuses for those that start, until it has none."""
+    names = [(user, name) for user in users for name in user.active()]
+    for user, name in names:
+        user.api("DELETE", f"/users/{user.name}/servers/{name}", json={"remove": True})
+    return not names

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import math
+import shlex
 import statistics
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import playwright.sync_api
+import requests
 from hubclient import HubUser
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from benchmarks import machine, report
+from benchmarks import attempts, machine, report
+from benchmarks.attempts import DidNotStartError, Failed
 from benchmarks.stack import LogLine, WorkerAgent, first_line
 from minipool import Minipool, wait_for
 
 PATIENCE_S = 120
+#: A hub that waits for a server which is gone gives up after its start_timeout, which is 300 s in a stock hub.
+LETS_GO_S = 360
 
 #: Lab is usable when its launcher shows a card for a kernel (for which /api/kernelspecs must have been answered), the
 #: file browser has listed its folder, and nothing covers the window any more. The same words for every variant.
@@ -73,9 +80,18 @@ class Variant(Protocol):
     def stop(self) -> None:
         """Ends what `start` started, and waits until it is gone."""
 
+    def reset(self) -> None:
+        """Clears away whatever a start may have left, also where `stop` cannot."""
+
+    def look(self) -> str:
+        """What is known of a start that failed, in a few words."""
+
 
 def _usable(page: Page) -> dict[str, float]:
-    handle = page.wait_for_function(USABLE, timeout=PATIENCE_S * 1000, polling="raf")
+    try:
+        handle = page.wait_for_function(USABLE, timeout=PATIENCE_S * 1000, polling="raf")
+    except playwright.sync_api.TimeoutError as error:
+        raise DidNotStartError(f"no usable Lab within {PATIENCE_S} s") from error
     return dict(handle.json_value())
 
 
@@ -83,7 +99,9 @@ def _usable(page: Page) -> dict[str, float]:
 class OverHub:
     """A logged-in user of a hub who clicks what starts a server.
 
-    page: address of the page it is on; start_by: a selector for it; cookies: of the log-in.
+    page: address of the page it is on; start_by: a selector for it; to_schedd: in front of a tool of HTCondor on the
+    hub's host, where it is not our schedd that the hub speaks to, and history: what its condor_history needs; cookies:
+    of the log-in.
     """
 
     name: str
@@ -91,6 +109,8 @@ class OverHub:
     agents: Mapping[str, WorkerAgent]
     page: str
     start_by: str
+    to_schedd: str = ""
+    history: str = ""
     cookies: Any = None
 
     def log_in(self, browser: Browser) -> None:
@@ -112,6 +132,8 @@ class OverHub:
         page.evaluate(NOTE_CLICK)
         page.locator(self.start_by).click(no_wait_after=True)
         seen = _usable(page)
+        if not math.isfinite(seen["clicked"]):
+            raise DidNotStartError("the page with Lab does not know when the click was")
         began = {host: agent.do("see", "seen").get("at") for host, agent in self.agents.items()}
         running = {host: at for host, at in began.items() if at is not None and at > seen["clicked"] - 1}
         worker = max(running, key=lambda host: running[host]) if running else ""
@@ -124,6 +146,43 @@ class OverHub:
     def stop(self) -> None:
         self.user.stop()
         wait_for("the workers have no notebook", self._nothing_runs, timeout_s=PATIENCE_S, every_s=0.2)
+
+    def reset(self) -> None:
+        # The hub may have forgotten a job that still waits for its slot, or wait itself for one that is gone.
+        self._condor(f"condor_rm {shlex.quote(self.user.name)}; true")
+        wait_for("the hub lets go of the notebook", self._let_go, timeout_s=LETS_GO_S, every_s=1)
+        wait_for("the notebook's job is gone", lambda: not self._jobs(), timeout_s=PATIENCE_S, every_s=1)
+        wait_for("the workers have no notebook", self._nothing_runs, timeout_s=PATIENCE_S, every_s=0.2)
+
+    def look(self) -> str:
+        """How the last job ended that the schedd had for this user, or the state of the one that it has."""
+        jobs = self._jobs()
+        if jobs:
+            return f"its job: {jobs}"
+        ended = self._condor(
+            f"condor_history {self.history} {shlex.quote(self.user.name)} -limit 1 "
+            "-af ClusterId JobStatus LastRemoteHost RemoveReason"
+        )
+        return f"its job: none; the last that ended: {ended}" if ended else "its job: none"
+
+    def _jobs(self) -> str:
+        return self._condor(
+            f"condor_q {shlex.quote(self.user.name)} -af ClusterId JobStatus RemoteHost HoldReason"
+        )
+
+    def _condor(self, command: str) -> str:
+        return self.user.pool.check("hub", f"{self.to_schedd} {command}".strip()).strip()
+
+    def _let_go(self) -> bool:
+        """Asks the hub to stop the server, which it refuses while the start goes on, until it has none."""
+        try:
+            if not self.user.server():
+                return True
+            self.user.api("DELETE", f"/users/{self.user.name}/server")
+        except requests.RequestException:
+            # A hub that has just lost a server may say 500 once.
+            pass
+        return False
 
     def _nothing_runs(self) -> bool:
         return all(agent.do("see", "seen").get("at") is None for agent in self.agents.values())
@@ -159,7 +218,13 @@ class ByHand:
         return Click(marks, self.worker)
 
     def stop(self) -> None:
-        self.agents[self.worker].do("stop", "stopped")
+        self.agents[self.worker].stop()
+
+    def reset(self) -> None:
+        self.agents[self.worker].stop()
+
+    def look(self) -> str:
+        return f"on {self.worker}"
 
 
 def forget_layout(pool: Minipool, user: str) -> None:
@@ -167,47 +232,82 @@ def forget_layout(pool: Minipool, user: str) -> None:
     pool.check("worker1", "rm -rf ~/.jupyter/lab/workspaces", user=user)
 
 
-def one(browser: Browser, variant: Variant) -> Click:
-    """One start from an empty browser cache to a stopped server."""
+def shown(context: BrowserContext) -> str:
+    """What a browser shows: the address and the text of its last page."""
+    if not context.pages:
+        return "no page"
+    page = context.pages[-1]
+    # A page that does not answer shall not be waited for as long as a start.
+    text = page.locator("body").inner_text(timeout=5000)
+    return f"{page.url} shows: {attempts.shortened(text, 200)}"
+
+
+def one(browser: Browser, variant: Variant) -> Click | Failed:
+    """One start from an empty browser cache to a stopped server, or to one that has failed and left nothing."""
     context = browser.new_context(
         ignore_https_errors=True,
         viewport={"width": 1280, "height": 900},
         storage_state=getattr(variant, "cookies", None),
     )
     quiet = machine.becomes_quiet()
+
+    def ends(end: Callable[[], None]) -> Callable[[], None]:
+        def both() -> None:
+            # First: a browser that goes on would ask the hub again and again.
+            context.close()
+            end()
+
+        return both
+
+    def look() -> str:
+        return "; ".join(_seen(lambda: shown(context)) + _seen(variant.look))
+
+    outcome = attempts.attempt(
+        lambda: variant.start(context), stop=ends(variant.stop), reset=ends(variant.reset), look=look
+    )
+    if isinstance(outcome, Click):
+        outcome.quiet = quiet
+    return outcome
+
+
+def _seen(look: Callable[[], str]) -> list[str]:
     try:
-        click = variant.start(context)
-    finally:
-        context.close()
-        variant.stop()
-    click.quiet = quiet
-    return click
+        return [look()]
+    except attempts.FAILURES:
+        return []
 
 
 def in_turn(
-    browser: Browser, pool: Minipool, user: str, variants: Iterable[Variant], rounds: int
-) -> dict[str, list[Click]]:
+    browser: Browser,
+    pool: Minipool,
+    user: str,
+    variants: Iterable[tuple[Variant, list[Click | Failed]]],
+    rounds: int,
+) -> None:
     """Every variant once, and again, so that all of them see the machine in the same states.
 
-    What is started by hand is started on the worker where the hub's last notebook ran.
+    Adds to each variant's own list, start by start: what was taken is there whatever ends this. What is started by hand
+    is started on the worker where the hub's last notebook ran.
     """
     variants = list(variants)
-    clicks: dict[str, list[Click]] = {variant.name: [] for variant in variants}
     for _ in range(rounds):
         worker = ""
-        for variant in variants:
+        for variant, taken in variants:
+            not_tried = attempts.given_up(taken)
+            if not_tried:
+                taken.append(not_tried)
+                continue
             if isinstance(variant, ByHand) and worker:
                 variant.worker = worker
             forget_layout(pool, user)
-            click = one(browser, variant)
-            worker = click.worker or worker
-            clicks[variant.name].append(click)
-    return clicks
+            outcome = one(browser, variant)
+            worker = outcome.worker if isinstance(outcome, Click) and outcome.worker else worker
+            taken.append(outcome)
 
 
-def add_hub_marks(clicks: Iterable[Click], lines: list[LogLine]) -> None:
+def add_hub_marks(clicks: Iterable[Click | Failed], lines: list[LogLine]) -> None:
     """Adds what the hub's log says of each start, and puts all marks in the order of time."""
-    for click in clicks:
+    for click in attempts.samples(clicks):
         begun, ended = click.marks["begun"], click.marks["usable"]
         for mark, pattern in HUB_MARKS.items():
             at = first_line(lines, pattern, begun, ended)
@@ -232,9 +332,16 @@ def split(clicks: list[Click]) -> list[tuple[str, float]]:
     ]
 
 
-def series(name: str, clicks: Iterable[Click], at_least: int) -> report.Series:
+def series(
+    name: str, clicks: Sequence[Click | Failed], at_least: int, *, whole: bool = True
+) -> report.Series:
     """The seconds of all starts."""
-    return report.Series.of(name, (click.seconds for click in clicks), at_least=at_least)
+    return report.Series.of(
+        name,
+        (click if isinstance(click, Failed) else click.seconds for click in clicks),
+        at_least=at_least,
+        whole=whole,
+    )
 
 
 def warm_up(pool: Minipool, user: HubUser, agents: Mapping[str, WorkerAgent]) -> str:

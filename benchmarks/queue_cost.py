@@ -9,14 +9,15 @@ import shlex
 import string
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import requests
 from batchspawner import CondorSpawner
 
-from benchmarks import stack, stock_hub
+from benchmarks import attempts, stack, stock_hub
+from benchmarks.attempts import NOT_MEASURED, DidNotStartError, Failed
 from minipool import Minipool, wait_for
 
 CLASS = "narrow"
@@ -147,7 +148,7 @@ class Starter:
         for begin in range(0, len(names), 100):
             answer = self._call("POST", "/users", {"usernames": names[begin : begin + 100]})
             if answer.status_code not in (201, 409):
-                raise RuntimeError(f"users cannot be added: {answer.status_code} {answer.text}")
+                raise DidNotStartError(f"users cannot be added: {answer.status_code} {answer.text}")
 
     def start(self, name: str) -> None:
         """Asks for a notebook and does not wait for it; asks again while the hub is too busy to answer."""
@@ -160,7 +161,7 @@ class Starter:
             answer = self._call("POST", path, {"notebook_class": CLASS})
         # After a 503 the first request may have been heard all the same.
         if answer.status_code not in (201, 202) and not (tries > 1 and answer.status_code == 400):
-            raise RuntimeError(f"the start for {name}: {answer.status_code} {answer.text[:300]}")
+            raise DidNotStartError(f"the start for {name}: {answer.status_code} {answer.text[:300]}")
 
 
 @contextlib.contextmanager
@@ -239,10 +240,23 @@ def fill(starter: Starter, names: Sequence[str], threads: int = 8) -> None:
     )
 
 
-def ours(pool: Minipool, sizes: Sequence[int], seconds: float, running: Sequence[str]) -> dict[int, Cost]:
-    """CPU at each length of the queue; the notebooks of the users in `running` take the slots of the class."""
+def ours(
+    pool: Minipool,
+    sizes: Sequence[int],
+    seconds: float,
+    running: Sequence[str],
+    costs: dict[int, Cost | Failed],
+    keep: Callable[[], None],
+) -> None:
+    """CPU at each length of the queue; the notebooks of the users in `running` take the slots of the class.
+
+    Puts what came of each length into `costs`, and says so with `keep`.
+    """
+
+    def answers() -> None:
+        wait_for("the hub answers", lambda: _answers(pool), timeout_s=90)
+
     names = make_accounts(pool, max(sizes))
-    costs = {}
     with open_hub(pool) as starter:
         fill(starter, running)
         wait_for(
@@ -250,16 +264,31 @@ def ours(pool: Minipool, sizes: Sequence[int], seconds: float, running: Sequence
             lambda: sum(job["JobStatus"] == 2 for job in pool.queue()) == len(running),
             timeout_s=120,
         )
-        done = len(running)
         for size in sizes:
-            fill(starter, names[done:size])
-            done = size
-            settle(pool, HUB, SCHEDD)
-            costs[size] = window(pool, seconds)
-            left = len(pool.queue("ClusterId"))
-            if left != size:
-                raise RuntimeError(f"{left} notebooks are in the queue after the window, not {size}")
-    return costs
+            costs[size] = attempts.attempt(
+                lambda size=size: _with_queue(starter, names, size, seconds),  # type: ignore[misc]
+                stop=_nothing,
+                # The next length asks for all that are not there: what is missing now is asked for again.
+                reset=answers,
+                what=NOT_MEASURED,
+            )
+            keep()
+
+
+def _nothing() -> None:
+    """A longer queue begins with the shorter one."""
+
+
+def _with_queue(starter: Starter, names: Sequence[str], size: int, seconds: float) -> Cost:
+    there = {str(job["Owner"]) for job in starter.pool.queue("ClusterId,Owner")}
+    wanted = [name for name in names if name not in there]
+    fill(starter, wanted[: max(0, size - len(there))])
+    settle(starter.pool, HUB, SCHEDD)
+    cost = window(starter.pool, seconds)
+    left = len(starter.pool.queue("ClusterId"))
+    if left != size:
+        raise DidNotStartError(f"{left} notebooks are in the queue after the window, not {size}")
+    return cost
 
 
 def _poll(user: str, job: str) -> list[str]:
@@ -270,44 +299,68 @@ def _poll(user: str, job: str) -> list[str]:
 
 
 def stock(
-    pool: Minipool, user: str, sizes: Sequence[int], polls: int, seconds: float
-) -> dict[int, StockCost]:
-    """The price of one question of stock batchspawner to a schedd with so many jobs, from a sample of questions."""
-    costs = {}
-    everything = f"{stock_hub.TO_SCHEDD} condor_q -all -af ClusterId ProcId"
+    pool: Minipool,
+    user: str,
+    sizes: Sequence[int],
+    polls: int,
+    seconds: float,
+    costs: dict[int, StockCost | Failed],
+    keep: Callable[[], None],
+) -> None:
+    """The price of one question of stock batchspawner to a schedd with so many jobs, from a sample of questions.
+
+    Puts what came of each number of jobs into `costs`, and says so with `keep`.
+    """
     shown = pool.check("hub", f"{stock_hub.TO_SCHEDD} env")
     variables = dict(line.split("=", 1) for line in shown.splitlines() if line.startswith("_CONDOR_SCHEDD"))
     try:
-        there = 0
         for size in sizes:
-            text = f"{STOCK_JOB}queue {size - there}\n"
-            pool.check(
-                "hub",
-                f"printf %s {shlex.quote(text)} | {stock_hub.TO_SCHEDD} condor_submit -terse -",
-                user=user,
-                timeout_s=120,
+            costs[size] = attempts.attempt(
+                lambda size=size: _asked(pool, user, size, polls, seconds, variables),  # type: ignore[misc]
+                stop=_nothing,
+                reset=lambda: _empty_stock(pool),
+                what=NOT_MEASURED,
             )
-            there = size
-            jobs = [".".join(line.split()) for line in pool.check("hub", everything).splitlines()]
-            if len(jobs) != size:
-                raise RuntimeError(f"{len(jobs)} jobs are in the stock schedd, not {size}")
-            settle(pool, STOCK_SCHEDD)
-            unasked = read(pool, STOCK_SCHEDD)
-            time.sleep(seconds)
-            before = read(pool, STOCK_SCHEDD)
-            background = _rate(unasked, before, STOCK_SCHEDD)
-            commands = [_poll(user, jobs[number % size]) for number in range(polls)]
-            asked = stack.script(
-                pool, "hub", "polls.py", given={"commands": commands, "variables": variables, "seconds": 60}
-            )
-            after = read(pool, STOCK_SCHEDD)
-            spent = (
-                after[STOCK_SCHEDD] - before[STOCK_SCHEDD] - background / 60 * (after["at"] - before["at"])
-            )
-            count = asked["polls"]
-            costs[size] = StockCost(
-                count, asked["cpu_s"] / count, max(0.0, spent) / count, asked["wall_s"] / count, background
-            )
+            keep()
     finally:
-        pool.check("hub", f"{stock_hub.TO_SCHEDD} condor_rm -constraint true", timeout_s=120)
-    return costs
+        pool.check("hub", f"{stock_hub.TO_SCHEDD} condor_rm -constraint true; true", timeout_s=120)
+
+
+def _stock_jobs(pool: Minipool) -> list[str]:
+    shown = pool.check("hub", f"{stock_hub.TO_SCHEDD} condor_q -all -af ClusterId ProcId")
+    return [".".join(line.split()) for line in shown.splitlines()]
+
+
+def _empty_stock(pool: Minipool) -> None:
+    pool.check("hub", f"{stock_hub.TO_SCHEDD} condor_rm -constraint true; true", timeout_s=120)
+    wait_for("the stock schedd is empty", lambda: not _stock_jobs(pool), timeout_s=180, every_s=2)
+
+
+def _asked(
+    pool: Minipool, user: str, size: int, polls: int, seconds: float, variables: Mapping[str, str]
+) -> StockCost:
+    text = f"{STOCK_JOB}queue {size - len(_stock_jobs(pool))}\n"
+    pool.check(
+        "hub",
+        f"printf %s {shlex.quote(text)} | {stock_hub.TO_SCHEDD} condor_submit -terse -",
+        user=user,
+        timeout_s=120,
+    )
+    jobs = _stock_jobs(pool)
+    if len(jobs) != size:
+        raise DidNotStartError(f"{len(jobs)} jobs are in the stock schedd, not {size}")
+    settle(pool, STOCK_SCHEDD)
+    unasked = read(pool, STOCK_SCHEDD)
+    time.sleep(seconds)
+    before = read(pool, STOCK_SCHEDD)
+    background = _rate(unasked, before, STOCK_SCHEDD)
+    commands = [_poll(user, jobs[number % size]) for number in range(polls)]
+    asked = stack.script(
+        pool, "hub", "polls.py", given={"commands": commands, "variables": variables, "seconds": 60}
+    )
+    after = read(pool, STOCK_SCHEDD)
+    spent = after[STOCK_SCHEDD] - before[STOCK_SCHEDD] - background / 60 * (after["at"] - before["at"])
+    count = asked["polls"]
+    return StockCost(
+        count, asked["cpu_s"] / count, max(0.0, spent) / count, asked["wall_s"] / count, background
+    )

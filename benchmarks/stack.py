@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from benchmarks.attempts import DidNotStartError
 from minipool import Minipool, wait_for
 
 ON_HOST = Path(__file__).resolve().parent / "on_host"
@@ -45,7 +46,7 @@ def script(
         input=json.dumps(given), capture_output=True, text=True, timeout=timeout_s, check=False,
     )  # fmt: skip
     if done.returncode:
-        raise RuntimeError(f"{name} on {host}: {done.returncode} {done.stderr}")
+        raise DidNotStartError(f"{name} on {host}: {done.returncode} {done.stderr}")
     return json.loads(done.stdout)
 
 
@@ -59,6 +60,7 @@ class WorkerAgent:
             [*ssh(pool, host), command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
         self._waiting: list[dict[str, Any]] = []
+        self._asked = ""
         #: The token that its servers ask a browser for.
         self.token = str(self.answer("here")["token"])
         self.address = address(pool, host)
@@ -66,13 +68,17 @@ class WorkerAgent:
     def ask(self, do: str, **more: Any) -> None:
         """Sends a request; its answers are read with `answer`. What nobody read of an earlier one is dropped."""
         self._waiting.clear()
+        self._asked = do
         if self._process.stdin is None:
             raise RuntimeError("no way to the worker")
         self._process.stdin.write(json.dumps({"do": do, **more}) + "\n")
         self._process.stdin.flush()
 
     def answer(self, event: str) -> dict[str, Any]:
-        """The next answer of a kind; others keep until they are asked for. RuntimeError where the request failed."""
+        """The next answer of a kind; others keep until they are asked for.
+
+        DidNotStartError where the request failed, RuntimeError where there is no agent any more.
+        """
         for told in self._waiting:
             if told["event"] == event:
                 self._waiting.remove(told)
@@ -82,7 +88,10 @@ class WorkerAgent:
         for line in self._process.stdout:
             told = json.loads(line)
             if told["event"] == "failed":
-                raise RuntimeError(f"on {self.host}: {told['why']}")
+                # A start that nobody waits for any more may fail after the next request was sent.
+                if told["do"] != self._asked:
+                    continue
+                raise DidNotStartError(f"on {self.host}: {told['why']}")
             if told["event"] == event:
                 return dict(told)
             self._waiting.append(told)
@@ -92,6 +101,10 @@ class WorkerAgent:
         """A request and its answer."""
         self.ask(do, **more)
         return self.answer(event)
+
+    def stop(self) -> None:
+        """Ends the server that was started by hand, whatever became of it."""
+        self.do("stop", "stopped")
 
     def __enter__(self) -> Self:
         return self

@@ -20,6 +20,8 @@ FACTS = yaml.safe_load((FOLDER / "vars.yml").read_text(encoding="utf-8"))
 OVERLAY = ROOT / "benchmarks/overlay.yml"
 #: In front of a tool of HTCondor on the hub's host: it speaks to the stock schedd.
 TO_SCHEDD = "stock-condor"
+#: Which condor_history has to be told: it asks no schedd but reads a file.
+HISTORY = f"-file {FACTS['stock_spool']}/history"
 
 
 def deploy(pool: Minipool, settings: str) -> None:

@@ -251,7 +251,7 @@ def main() -> None:
             try:
                 {"see": agent.see, "start": agent.start, "stop": agent.stop}[request["do"]](request)
             except (OSError, RuntimeError) as error:
-                say(event="failed", why=str(error))
+                say(event="failed", do=request["do"], why=str(error))
     finally:
         agent.stop({})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import report
-from benchmarks.report import Figure, Reached, Results, Series, Target, TooFewSamplesError
+from benchmarks.attempts import Failed
+from benchmarks.report import Before, Figure, Reached, Results, Series, Target, TooFewSamplesError
 
 SAMPLES = st.lists(st.floats(min_value=0.001, max_value=1e6), min_size=1, max_size=60)
 
@@ -168,3 +170,97 @@ def test_nothing_is_written_when_a_figure_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="headings"):
         report.write(results(a_figure(), broken), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_samples_that_failed_count_among_those_that_are_needed_and_not_among_those_that_were_measured() -> (
+    None
+):
+    series = Series.of("clicks", [1.0, Failed("why", 0.0), 3.0], at_least=3)
+    assert (series.n, series.n_text, series.complete, series.median) == (2, "2 of 3", True, 2)
+    with pytest.raises(TooFewSamplesError):
+        Series.of("clicks", [1.0, Failed("why", 0.0)], at_least=3)
+    part = Series.of("clicks", [1.0, Failed("why", 0.0)], at_least=3, whole=False)
+    assert part.n_text == "1 of 3" and not part.complete
+
+
+@pytest.mark.parametrize(
+    ("target", "reached"),
+    [
+        (Target("p50", None, 1.1), Reached.NOT_MEASURED),
+        (Target("p50", 0.1, 1.1, complete=False), Reached.NOT_MEASURED),
+        (Target("p50", 0.1, 1.1, failed=1), Reached.NO),
+        (Target("p50", None, 1.1, failed=2, complete=False), Reached.NO),
+    ],
+)
+def test_nothing_is_reached_by_what_was_not_measured_or_failed(target: Target, reached: Reached) -> None:
+    assert target.reached is reached
+
+
+def test_reasons_are_told_with_how_often_each_came() -> None:
+    failed = [
+        Failed("no slot", 0.0),
+        Failed("no slot", 1.0),
+        Failed("3 in a row had failed", 2.0, "not tried"),
+    ]
+    figure = a_figure(series=(Series.of("ours", [2.0, *failed]),), targets=())
+    assert report.failed_lines(figure) == [
+        "ours: 2 of 4 did not start: no slot",
+        "ours: 1 of 4 not tried: 3 in a row had failed",
+    ]
+
+
+def test_what_failed_is_in_the_file_for_programs(tmp_path: Path) -> None:
+    ours = Series.of("ours", [2.0, Failed("no slot", 5.0)])
+    nothing = Series.of("nothing", [Failed("no slot", 5.0)])
+    targets = (Target.of("p50", ours, nothing, 0.5, 0.7),)
+    report.write(results(a_figure(series=(ours, nothing), targets=targets)), tmp_path)
+    (figure,) = json.loads((tmp_path / "results.json").read_text())["figures"]
+    failed = [{"reason": "no slot", "at": 5.0, "what": "did not start"}]
+    assert figure["series"][0] == {
+        "name": "ours", "values": [2.0], "unit": "s", "failed": failed, "wanted": 2, "n": 1, "median": 2.0, "p95": 2.0,
+    }  # fmt: skip
+    assert (figure["series"][1]["median"], figure["series"][1]["n"]) == (None, 0)
+    assert figure["targets"] == [
+        {"what": "p50", "ratio": None, "at_most": 0.7, "failed": 1, "reached": False}
+    ]
+
+
+def former(*figures: Figure) -> Before:
+    """As it comes back from the file."""
+    return Before.of(json.loads(json.dumps(report.results_json(results(*figures)))))
+
+
+def test_every_median_and_ratio_has_the_one_of_the_former_run_beside_it() -> None:
+    slow = Series.of("ours", [8.0, 8.0]), Series.of("theirs", [4.0, 4.0])
+    before = former(a_figure(series=slow, targets=(Target.of("p50", *slow, 0.5, 0.7),)))
+    text = report.results_text(replace(results(a_figure()), before=before))
+    assert "| ours | 3 | 3.00 s | 8.00 s | 3.90 s | 8.00 s |  |  |" in text
+    assert "| theirs | 3 | 6.00 s | 4.00 s | 6.00 s | 4.00 s | 2.000× | 0.500× |" in text
+    assert "| to reach | ratio | ratio, before | at most | reached | reached, before |" in text
+    assert "| p50 | 0.500× | 2.000× | 0.700× | yes | no |" in text
+    assert "| A demonstration | p50 | 0.500× | 2.000× | 0.700× | yes | no |" in text
+    assert "*Before*: the run of 2031-02-03 on commit unknown" in text
+    assert "| HTCondor | 23.9.6 | 23.9.6 |" in text
+
+
+def test_what_the_former_run_did_not_have_is_a_dash_and_what_it_failed_at_is_said() -> None:
+    new = a_figure(
+        series=(Series.of("ours", [2.0]), Series.of("new", [4.0])),
+        targets=(Target("p50", 0.5, 0.7), Target("p95", 0.5, 0.7)),
+    )
+    old = a_figure(series=(Series.of("ours", [Failed("no slot", 0.0)]),), targets=(Target("p50", None, 0.7),))
+    text = report.figure_text(new, former(old))
+    assert "| ours | 1 | 2.00 s | – | 2.00 s | – |  |  |" in text
+    assert "| new | 1 | 4.00 s | – | 4.00 s | – | 2.000× |  |" in text
+    assert "| p50 | 0.500× | – | 0.700× | yes | not measured |" in text
+    assert "| p95 | 0.500× | – | 0.700× | yes | – |" in text
+
+
+def test_the_results_in_the_repository_can_stand_beside_new_ones() -> None:
+    path = Path(report.__file__).parent / "results.json"
+    before = report.before(path, "another")
+    assert before is not None
+    for figure in before.figures:
+        for series in figure["series"]:
+            found = before.series(figure["key"], series["name"])
+            assert found is not None and found.median == pytest.approx(series["median"])
