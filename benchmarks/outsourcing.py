@@ -7,8 +7,8 @@ import datetime
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,14 @@ import batchqueue
 from hubclient import HubUser
 from kernels import kernel
 
-from benchmarks import machine, report
+from benchmarks import attempts, machine, report, steps
+from benchmarks.attempts import Failed
 from benchmarks.report import Figure, Series, number
-from minipool import Minipool, wait_for
+from benchmarks.steps import Step
+from minipool import ROOT, Minipool, wait_for
 
+#: Where the traceback and all samples of a run that broke off are.
+FAULTS = ROOT / "test-results/bench-fault.log"
 USER = "alice"
 CODE = Path(__file__).parent / "on_host" / "outsourcing.py"
 BARE = "condor_submit"
@@ -51,21 +55,35 @@ QUICK = Sizes(tasks=20, runs=1, starts=1)
 
 
 Sample = Mapping[str, float]
+Outcomes = Mapping[str, Sequence[Sample | Failed]]
 
 
-def task_figure(taken: Mapping[str, Sequence[Sample]], sizes: Sizes) -> Figure:
+@dataclass
+class Taken:
+    """What was taken so far, one by one."""
+
+    starts: dict[str, list[Sample | Failed]] = field(default_factory=lambda: {what: [] for what in STARTS})
+    tasks: dict[str, list[Sample | Failed]] = field(default_factory=lambda: {way: [] for way in WAYS})
+
+
+def task_figure(taken: Outcomes, sizes: Sizes, *, whole: bool = True) -> Figure:
     """Wall time of all tasks by the number of them."""
     series = tuple(
         Series.of(
-            NAMES[way], (1000 * one["last"] / sizes.tasks for one in samples), unit="ms", at_least=sizes.runs
+            NAMES[way],
+            (one if isinstance(one, Failed) else 1000 * one["last"] / sizes.tasks for one in outcomes),
+            unit="ms",
+            at_least=sizes.runs,
+            whole=whole,
         )
-        for way, samples in taken.items()
+        for way, outcomes in taken.items()
     )
     running = []
-    for way, samples in taken.items():
-        after = [one["last"] - one.get("ready", 0.0) for one in samples]
+    for way, outcomes in taken.items():
+        after = [one["last"] - one.get("ready", 0.0) for one in attempts.samples(outcomes)]
         spread = [1000 * seconds / sizes.tasks for seconds in after]
-        running.append((NAMES[way], number(report.quantile(spread, 0.5), "ms")))
+        found = number(report.quantile(spread, 0.5), "ms") if spread else report.NOTHING
+        running.append((NAMES[way], found))
     return Figure(
         "tasks",
         f"{sizes.tasks} tasks of 10 ms",
@@ -76,38 +94,57 @@ def task_figure(taken: Mapping[str, Sequence[Sample]], sizes: Sizes) -> Figure:
     )
 
 
-def seconds(taken: Mapping[str, Sequence[Sample]], moment: str, at_least: int) -> tuple[Series, ...]:
+def seconds(taken: Outcomes, moment: str, at_least: int, *, whole: bool = True) -> tuple[Series, ...]:
     """One series for each way: when, after the call, that moment came."""
     return tuple(
-        Series.of(NAMES[what], (one[moment] for one in samples), at_least=at_least)
-        for what, samples in taken.items()
+        Series.of(
+            NAMES[what],
+            (one if isinstance(one, Failed) else one[moment] for one in outcomes),
+            at_least=at_least,
+            whole=whole,
+        )
+        for what, outcomes in taken.items()
     )
 
 
-def first_figure(taken: Mapping[str, Sequence[Sample]], sizes: Sizes) -> Figure:
+def first_figure(taken: Outcomes, sizes: Sizes, *, whole: bool = True) -> Figure:
     """Time to the first result."""
     return Figure(
         "first",
         "The first result",
         "From the call to the first result, in the same runs. Spark hands out results all together: its first is a "
         "job of one task.",
-        seconds(taken, "first", sizes.runs),
+        seconds(taken, "first", sizes.runs, whole=whole),
     )
 
 
-def start_figure(taken: Mapping[str, Sequence[Sample]], sizes: Sizes) -> Figure:
+def start_figure(taken: Outcomes, sizes: Sizes, *, whole: bool = True) -> Figure:
     """Four workers beside four jobs."""
     rows = tuple(
-        (NAMES[what], ", ".join(number(one["first"], "s") for one in samples))
-        for what, samples in taken.items()
+        (
+            NAMES[what],
+            ", ".join(
+                report.NOTHING if isinstance(one, Failed) else number(one["first"], "s") for one in outcomes
+            ),
+        )
+        for what, outcomes in taken.items()
     )
     return Figure(
         "workers",
         "Four workers on an idle pool",
         "From the call until four workers are connected; for the plain jobs, until the last of four has started. "
         "The pool's slots are unclaimed before each.",
-        seconds(taken, "last", sizes.starts),
+        seconds(taken, "last", sizes.starts, whole=whole),
         tables=(("The first of the four", ("", "all samples"), rows),),
+    )
+
+
+def figures_of(taken: Taken, sizes: Sizes, done: set[str]) -> tuple[Figure, ...]:
+    """All figures; whole are those of the steps that are done."""
+    return (
+        start_figure(taken.starts, sizes, whole="starts" in done),
+        task_figure(taken.tasks, sizes, whole="tasks" in done),
+        first_figure(taken.tasks, sizes, whole="tasks" in done),
     )
 
 
@@ -119,15 +156,40 @@ def idle(pool: Minipool) -> None:
     machine.becomes_quiet()
 
 
-def sample(pool: Minipool, user: HubUser, what: str, *arguments: int) -> Sample:
-    """One measurement, in a kernel of its own."""
+def sample(pool: Minipool, user: HubUser, what: str, *arguments: int) -> Sample | Failed:
+    """One measurement, in a kernel of its own. Where it fails, nothing of it is left in the queue or on the workers."""
     idle(pool)
-    with kernel(user) as cells:
-        cells.run(CODE.read_text(encoding="utf-8"))
-        call = ", ".join(map(repr, (what, *arguments)))
-        printed = cells.run(f"measure({call})", timeout_s=1200)
-        found: Any = json.loads(printed.strip().splitlines()[-1])
-    return {name: float(value) for name, value in found["seconds"].items()}
+
+    def measured() -> Sample:
+        with kernel(user) as cells:
+            cells.run(CODE.read_text(encoding="utf-8"))
+            call = ", ".join(map(repr, (what, *arguments)))
+            printed = cells.run(f"measure({call})", timeout_s=1200)
+            found: Any = json.loads(printed.strip().splitlines()[-1])
+        return {name: float(value) for name, value in found["seconds"].items()}
+
+    def reset() -> None:
+        batchqueue.remove_all(pool, USER)
+        # A notebook that was lost is started again; what one that runs holds back ends with its kernels.
+        user.running("regular")
+
+    return attempts.attempt(measured, stop=lambda: None, reset=reset, what="did not come to an end")
+
+
+def in_turn(
+    ways: Sequence[str],
+    rounds: int,
+    taken: Mapping[str, list[Sample | Failed]],
+    measure: Callable[[str], Sample | Failed],
+    say: Callable[[str], None],
+) -> None:
+    """All ways, and again, so that all see the machine in the same state; adds to `taken` one by one."""
+    for number_ in range(1, rounds + 1):
+        for way in ways:
+            outcome = attempts.given_up(taken[way]) or measure(way)
+            taken[way].append(outcome)
+            said = f"{outcome.what}: {outcome.reason}" if isinstance(outcome, Failed) else str(outcome)
+            say(f"{way}, {number_} of {rounds}: {said}")
 
 
 def versions(pool: Minipool, user: HubUser) -> dict[str, str]:
@@ -140,7 +202,13 @@ def versions(pool: Minipool, user: HubUser) -> dict[str, str]:
     return {"HTCondor": condor, "In the kernel": tools, "Commit": machine.commit()}
 
 
-def text(figures: Sequence[Figure], facts: Mapping[str, str], day: str, remarks: Sequence[str]) -> str:
+def text(
+    figures: Sequence[Figure],
+    facts: Mapping[str, str],
+    day: str,
+    remarks: Sequence[str],
+    former: report.Before | None = None,
+) -> str:
     """The whole of outsourcing.md."""
     parts = [
         "# Work that leaves a notebook",
@@ -148,15 +216,38 @@ def text(figures: Sequence[Figure], facts: Mapping[str, str], day: str, remarks:
         "The notebook, the batch pool's manager and its workers share the cores of one machine, and the batch pool "
         "negotiates when somebody submits, but not within 5 s of its last round: a job waits for that, whoever "
         "submits it.",
-        report.table(("machine and versions", ""), facts.items()),
+        report.facts_table(facts, former),
+        *report.beside(former),
         *remarks,
-        *(report.figure_text(figure) for figure in figures),
+        *(report.figure_text(figure, former) for figure in figures),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def main() -> None:
-    """Measures, then writes outsourcing.md and outsourcing.json."""
+def before(path: Path, commit: str) -> tuple[report.Before | None, dict[str, Any]]:
+    """The last results of another commit, and the content of the file that they are kept by; none, {}."""
+    if not path.is_file():
+        return None, {}
+    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if data["facts"]["Commit"].partition(",")[0] == commit.partition(",")[0] or data.get("missing"):
+        data = data.get("before", {})
+    if not data:
+        return None, {}
+    taken = Taken(*(_outcomes(data[name]) for name in ("starts", "tasks")))
+    found = figures_of(taken, Sizes(**data["sizes"]), set())
+    shown = report.results_json(report.Results(data["date"], {}, data["facts"], found))
+    return report.Before.of(shown), {name: data[name] for name in data if name != "before"}
+
+
+def _outcomes(data: Mapping[str, Any]) -> dict[str, list[Sample | Failed]]:
+    return {
+        name: [Failed(**one) if "reason" in one else one for one in outcomes]
+        for name, outcomes in data.items()
+    }
+
+
+def main() -> int:
+    """Measures, and writes outsourcing.md and outsourcing.json as it goes."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.outsourcing", description=__doc__)
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for outsourcing.md and outsourcing.json"
@@ -165,37 +256,55 @@ def main() -> None:
     chosen = parser.parse_args()
     sizes = QUICK if chosen.quick else FULL
     remarks = ("**A quick run: far too few samples for a figure.**",) if chosen.quick else ()
-    pool = Minipool.from_environment()
-    user = HubUser(pool, USER)
-    user.login()
-    user.running("regular")
-    begun = time.monotonic()
+    with steps.plainly(FAULTS):
+        former, kept = before(chosen.out / "outsourcing.json", machine.commit())
+        pool = Minipool.from_environment()
+        user = HubUser(pool, USER)
+        user.login()
+        user.running("regular")
+        facts = {**machine.machine(), **versions(pool, user)}
+        day = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
+        begun = time.monotonic()
+        taken, done = Taken(), set[str]()
 
-    def say(words: str) -> None:
-        sys.stdout.write(f"{time.monotonic() - begun:6.0f} s  {words}\n")
-        sys.stdout.flush()
+        def say(words: str) -> None:
+            sys.stdout.write(f"{time.monotonic() - begun:6.0f} s  {words}\n")
+            sys.stdout.flush()
 
-    starts: dict[str, list[Sample]] = {}
-    tasks: dict[str, list[Sample]] = {}
-    # By turns, so that all see the machine in the same state.
-    for round_ in range(sizes.starts):
-        for what in STARTS:
-            starts.setdefault(what, []).append(sample(pool, user, what))
-            say(f"{what}, {round_ + 1} of {sizes.starts}: {starts[what][-1]}")
-    for round_ in range(sizes.runs):
-        for way in WAYS:
-            tasks.setdefault(way, []).append(sample(pool, user, way, sizes.tasks))
-            say(f"{way}, {round_ + 1} of {sizes.runs}: {tasks[way][-1]}")
-    figures = (start_figure(starts, sizes), task_figure(tasks, sizes), first_figure(tasks, sizes))
-    facts = {**machine.machine(), **versions(pool, user)}
-    user.stop()
-    day = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
-    page = text(figures, facts, day, remarks)
-    data = {"date": day, "facts": facts, "starts": starts, "tasks": tasks, "sizes": vars(sizes)}
-    (chosen.out / "outsourcing.md").write_text(page, encoding="utf-8")
-    (chosen.out / "outsourcing.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    sys.stdout.write(page)
+        def starts(_: Callable[[], None]) -> None:
+            in_turn(STARTS, sizes.starts, taken.starts, lambda what: sample(pool, user, what), say)
+            done.add("starts")
+
+        def tasks(_: Callable[[], None]) -> None:
+            in_turn(WAYS, sizes.runs, taken.tasks, lambda way: sample(pool, user, way, sizes.tasks), say)
+            done.add("tasks")
+
+        def write(state: steps.State) -> None:
+            said = [*remarks, *report.unfinished(state.missing, state.fault)]
+            data = {"date": day, "facts": facts, **asdict(taken), "sizes": asdict(sizes)}
+            data |= {"missing": state.missing, "fault": state.fault} if state.missing else {}
+            data |= {"before": kept} if kept else {}
+            report.replace(
+                {
+                    chosen.out / "outsourcing.md": text(state.figures, facts, day, said, former),
+                    chosen.out / "outsourcing.json": json.dumps(data, indent=1, ensure_ascii=False) + "\n",
+                }
+            )
+
+        def made() -> tuple[Figure, ...]:
+            return figures_of(taken, sizes, done)
+
+        code = steps.run(
+            [Step("four workers", starts, made), Step("tasks", tasks, made)],
+            write,
+            raw=lambda: taken,
+            log=FAULTS,
+        )
+        if not code:
+            sys.stdout.write((chosen.out / "outsourcing.md").read_text(encoding="utf-8"))
+        user.stop()
+    return code
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
