@@ -23,11 +23,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TypeVar
+
+from benchmarks import attempts, report, steps
+from benchmarks.attempts import DidNotStartError, Failed
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "of-a-benchmark"
@@ -50,6 +56,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 }
 LIMITS = {"percent": 0.3, "mb": 15.0, "start_ms": 50.0}
 PATIENCE_S = 60.0
+#: Where the traceback of a run that broke off is; what it had measured is in the page.
+FAULTS = ROOT / "test-results/bench-fault.log"
 TRY_EVERY_S = 0.005
 MB = 1024 * 1024
 
@@ -73,12 +81,11 @@ class _Hub(BaseHTTPRequestHandler):
 
 @dataclass
 class Samples:
-    """Of one variant: seconds until it answers, CPU time that took, and the same and memory while it idles."""
+    """Of one variant, round by round: seconds until it answers and the CPU time of that; percent of a core and
+    megabytes while it idles."""
 
-    start_s: list[float] = field(default_factory=list)
-    start_cpu_s: list[float] = field(default_factory=list)
-    idle_percent: list[float] = field(default_factory=list)
-    idle_mb: list[float] = field(default_factory=list)
+    starts: list[tuple[float, float] | Failed] = field(default_factory=list)
+    idle: list[tuple[float, float] | Failed] = field(default_factory=list)
 
 
 def cpu_s(pid: int) -> float:
@@ -144,7 +151,11 @@ def server(
         try:
             while not answers(port):
                 if process.poll() is not None or time.monotonic() - begun > PATIENCE_S:
-                    sys.exit(f"the server with {extensions or 'no extension'} does not start")
+                    raise DidNotStartError(
+                        f"ended with {process.returncode}"
+                        if process.returncode is not None
+                        else f"no answer within {PATIENCE_S:.0f} s"
+                    )
                 time.sleep(TRY_EVERY_S)
             yield process.pid, time.monotonic() - begun, cpu_s(process.pid)
         finally:
@@ -159,63 +170,114 @@ def in_turn(number: int) -> list[str]:
     return list(orders[7 * number % len(orders)])
 
 
-def measure(python: str, starts: int, rounds: int, settle_s: float, idle_s: float) -> dict[str, Samples]:
-    """First the starts, one server at a time; then all kinds idle side by side, round by round."""
+def measure(
+    python: str,
+    starts: int,
+    rounds: int,
+    settle_s: float,
+    idle_s: float,
+    found: Mapping[str, Samples],
+    keep: Callable[[], None],
+) -> None:
+    """First the starts, one server at a time; then all kinds idle side by side. Calls `keep` after each round."""
     hub = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
     hub.daemon_threads = True
     threading.Thread(target=hub.serve_forever, daemon=True).start()
-    found = {name: Samples() for name in VARIANTS}
     # Below the ports that the system gives out: a connection from one of those can reach itself.
     ports = itertools.count(28000)
 
     def run(name: str) -> AbstractContextManager[tuple[int, float, float]]:
         return server(python, VARIANTS[name], hub.server_address[1], next(ports))
 
-    # The first round fills the file cache and is not counted.
-    for number in range(starts + 1):
-        for name in in_turn(number):
-            with run(name) as (_, start_s, start_cpu_s):
+    def start(name: str) -> tuple[float, float]:
+        with run(name) as (_, start_s, start_cpu_s):
+            return start_s, start_cpu_s
+
+    try:
+        # The first round fills the file cache and is not counted.
+        for number in range(starts + 1):
+            for name in in_turn(number):
+                outcome = caught(lambda name=name: start(name))  # type: ignore[misc]
                 if number:
-                    found[name].start_s.append(start_s)
-                    found[name].start_cpu_s.append(start_cpu_s)
-        print(f"starts {number} of {starts}", flush=True)
-    for number in range(1, rounds + 1):
-        with ExitStack() as running:
-            pids = {name: running.enter_context(run(name))[0] for name in in_turn(number)}
-            time.sleep(settle_s)
-            begun = time.monotonic()
-            before = {name: cpu_s(pid) for name, pid in pids.items()}
-            time.sleep(idle_s)
-            passed_s = time.monotonic() - begun
-            for name, pid in pids.items():
-                found[name].idle_percent.append((cpu_s(pid) - before[name]) / passed_s * 100)
-                found[name].idle_mb.append(private_mb(pid))
-        print(f"idle {number} of {rounds}", flush=True)
-    hub.shutdown()
-    return found
+                    found[name].starts.append(outcome)
+            print(f"starts {number} of {starts}", flush=True)
+            keep()
+        for number in range(1, rounds + 1):
+            with ExitStack() as running:
+                opened = {
+                    name: caught(lambda name=name: running.enter_context(run(name))[0])  # type: ignore[misc]
+                    for name in in_turn(number)
+                }
+                idle_side_by_side(opened, settle_s, idle_s, found)
+            print(f"idle {number} of {rounds}", flush=True)
+            keep()
+    finally:
+        hub.shutdown()
 
 
-def table(found: Mapping[str, Samples], python: str, idle_s: float) -> str:
-    """The figures as a page."""
+def caught(start: Callable[[], T]) -> T | Failed:
+    """A server's context ends what it has started, also where that fails: nothing is left to clear away."""
+    return attempts.attempt(start, stop=lambda: None, reset=lambda: None)
+
+
+def idle_side_by_side(
+    opened: Mapping[str, int | Failed], settle_s: float, idle_s: float, found: Mapping[str, Samples]
+) -> None:
+    """What those that run use meanwhile. One that does not is counted; without it, the others idle all the same."""
+    pids = {name: pid for name, pid in opened.items() if not isinstance(pid, Failed)}
+    time.sleep(settle_s)
+    begun = time.monotonic()
+    before = {name: cpu_s(pid) for name, pid in pids.items()}
+    time.sleep(idle_s)
+    passed_s = time.monotonic() - begun
+    for name, one in opened.items():
+        found[name].idle.append(
+            one
+            if isinstance(one, Failed)
+            else ((cpu_s(one) - before[name]) / passed_s * 100, private_mb(one))
+        )
+
+
+def table(found: Mapping[str, Samples], python: str, idle_s: float, wanted: tuple[int, int] = (0, 0)) -> str:
+    """The figures as a page. What did not start is counted below them, and said if there are fewer than `wanted`."""
 
     def median(values: list[float]) -> float:
         return statistics.median(values) if values else float("nan")
 
-    def more_ms(values: list[float], than: list[float]) -> float:
+    def more_ms(samples: Samples, place: int) -> float:
         """Of each start against the one of the same round: what slows down the machine for a while slows down both."""
-        return median([one - other for one, other in zip(values, than, strict=True)]) * 1000
+        return 1000 * median(
+            [
+                one[place] - other[place]
+                for one, other in zip(samples.starts, base.starts, strict=False)
+                if not isinstance(one, Failed) and not isinstance(other, Failed)
+            ]
+        )
+
+    def idle(samples: Samples) -> list[float]:
+        return [median([one[place] for one in attempts.samples(samples.idle)]) for place in (0, 1)]
 
     base = found["without either"]
-    rows = []
+    rows, counted = [], []
     for name, samples in found.items():
-        start_ms = more_ms(samples.start_s, base.start_s)
-        cpu_ms = more_ms(samples.start_cpu_s, base.start_cpu_s)
-        percent, memory_mb = median(samples.idle_percent), median(samples.idle_mb)
+        starts = attempts.samples(samples.starts)
+        (percent, memory_mb), (base_percent, base_mb) = idle(samples), idle(base)
+        cells = (
+            f"{median([one for one, _ in starts]):.2f} s", f"{more_ms(samples, 0):+.0f} ms",
+            f"{more_ms(samples, 1):+.0f} ms", f"{percent:.2f} %", f"{percent - base_percent:+.2f} %",
+            f"{memory_mb:.1f} MB", f"{memory_mb - base_mb:+.1f} MB",
+        )  # fmt: skip
         rows.append(
-            f"| {name} | {median(samples.start_s):.2f} s | {start_ms:+.0f} ms | {cpu_ms:+.0f} ms "
-            f"| {percent:.2f} % | {percent - median(base.idle_percent):+.2f} % "
-            f"| {memory_mb:.1f} MB | {memory_mb - median(base.idle_mb):+.1f} MB |"
+            f"| {name} | " + " | ".join(report.NOTHING if "nan" in cell else cell for cell in cells) + " |"
         )
+        for what, outcomes in (("", samples.starts), (", idle", samples.idle)):
+            lines = attempts.counted(attempts.failures(outcomes), len(outcomes))
+            counted += [f"{name}{what}: {line}", ""] if (line := "; ".join(lines)) else []
+    if (len(base.starts), len(base.idle)) < wanted:
+        counted += [
+            f"**The run did not come to its end:** {wanted[0]} starts and {wanted[1]} times idle were to be.",
+            "",
+        ]
     version = subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     return "\n".join(
         [
@@ -223,13 +285,14 @@ def table(found: Mapping[str, Samples], python: str, idle_s: float) -> str:
             "",
             f"Written by `benchmarks/extension_cost.py` on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}: {version}, "
             f"{os.cpu_count()} cores, {platform.machine()}.",
-            f"Medians of {len(base.start_s)} starts of each, one at a time, differences within each round; idle: "
-            f"{len(base.idle_mb)} times {idle_s:.0f} s of all side by side, nobody connected.",
+            f"Medians of {len(base.starts)} starts of each, one at a time, differences within each round; idle: "
+            f"{len(base.idle)} times {idle_s:.0f} s of all side by side, nobody connected.",
             "",
             "| extensions | start | | CPU of it | idle, of a core | | private memory | |",
             "| --- | --- | --- | --- | --- | --- | --- | --- |",
             *rows,
             "",
+            *counted,
             f"Allowed for `jupyter_afhub`: {LIMITS['start_ms']:.0f} ms at start, {LIMITS['percent']} % of a core, "
             f"{LIMITS['mb']:.0f} MB.",
             "",
@@ -249,10 +312,15 @@ def main() -> None:
     parser.add_argument("--idle-s", type=float, default=30.0)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".md"))
     wanted = parser.parse_args()
-    found = measure(wanted.python, wanted.starts, wanted.rounds, wanted.settle_s, wanted.idle_s)
-    text = table(found, wanted.python, wanted.idle_s)
-    wanted.out.write_text(text, encoding="utf-8")
-    print(text)
+    found = {name: Samples() for name in VARIANTS}
+
+    def keep() -> None:
+        text = table(found, wanted.python, wanted.idle_s, (wanted.starts, wanted.rounds))
+        report.replace({wanted.out: text})
+
+    with steps.plainly(FAULTS):
+        measure(wanted.python, wanted.starts, wanted.rounds, wanted.settle_s, wanted.idle_s, found, keep)
+        print(wanted.out.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
