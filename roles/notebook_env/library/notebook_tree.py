@@ -50,6 +50,10 @@ removed:
   description: Versions that were removed.
   type: list
   returned: always
+version:
+  description: The version that was asked for.
+  type: str
+  returned: always
 versions:
   description: Versions on this host afterwards, the one made current last first.
   type: list
@@ -162,7 +166,13 @@ def wanted(module: AnsibleModule) -> dict[str, Any]:
         )
     before = tree.current()
     there = tree.versions()
-    result: dict[str, Any] = {"changed": False, "absent": False, "removed": [], "versions": there}
+    result: dict[str, Any] = {
+        "changed": False,
+        "absent": False,
+        "removed": [],
+        "version": version,
+        "versions": there,
+    }
     result["diff"] = {"before": f"current: {before}\n", "after": f"current: {version}\n"}
     if version not in there and not module.params["archive"]:
         if module.params["must_exist"]:
