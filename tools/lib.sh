@@ -69,7 +69,61 @@ stage() {
   else
     cat "$log.stage" >>"$log"
     printf 'FAILED\n\n'
-    grep -vE '^(ok|included|skipping): |^$' "$log.stage" | tail -n 40
+    # A command that says nothing fails as well.
+    { grep -vE '^(ok|included|skipping): |^$' "$log.stage" || true; } | tail -n 40
     die "'$title' failed." "$cure (everything: $log)"
+  fi
+}
+
+# The stage that runs beside the others, if any: its process group, title, start and the file with its output.
+beside_pid=
+beside_title=
+beside_at=
+beside_out=
+
+# beside TITLE COMMAND...: a stage that runs beside the next ones, until 'join'. Ends with the script, however that ends.
+beside() {
+  beside_title=$1 beside_at=$SECONDS beside_out=$log.beside
+  shift
+  # A process group of its own, so that all of it can be ended.
+  set -m
+  (
+    code=0
+    "$@" >"$beside_out" 2>&1 || code=$?
+    echo "$SECONDS" >"$beside_out.end"
+    exit "$code"
+  ) </dev/null &
+  beside_pid=$!
+  set +m
+  trap stop_beside EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+}
+
+# Shell jobs end when they are told, but what they print last should not come after the script's own words.
+stop_beside() {
+  [ -n "$beside_pid" ] || return 0
+  kill -- "-$beside_pid" 2>/dev/null || true
+  wait "$beside_pid" 2>/dev/null || true
+  rm -f "$beside_out" "$beside_out.end"
+  beside_pid=
+}
+
+# join: waits for the stage that runs beside, and reports it as 'stage' does, with the time that it took itself.
+join() {
+  local at=$SECONDS code=0
+  printf '%-58s' "$beside_title"
+  wait "$beside_pid" || code=$?
+  beside_pid=
+  cat "$beside_out" >>"$log"
+  at=$(cat "$beside_out.end" 2>/dev/null || echo "$SECONDS")
+  if [ "$code" = 0 ]; then
+    printf '%4d s beside\n' $((at - beside_at))
+    rm -f "$beside_out" "$beside_out.end"
+  else
+    printf 'FAILED\n\n'
+    tail -n 40 "$beside_out"
+    rm -f "$beside_out" "$beside_out.end"
+    die "'$beside_title' failed." "$cure (everything: $log)"
   fi
 }

@@ -6,6 +6,15 @@ set_name=${1:?usage: tools/venv.sh deploy|test}
 # shellcheck source=tools/lib.sh
 . tools/lib.sh
 
+# Two that make it at the same time would each clear away what the other installs. A linked .venv is one for several checkouts.
+if command -v flock >/dev/null; then
+  exec 9>"$(readlink -f .venv).lock"
+  flock --nonblock 9 || {
+    say "Waiting for another run that installs the tools."
+    flock 9
+  }
+fi
+
 stamp_of() { printf '.venv/.afhub-%s-%s' "$1" "$(python3 -V | cat - "requirements/$1.txt" | sha256sum | cut -c1-16)"; }
 
 # The test set holds the deploy set, so that either is good enough for a deployment.
