@@ -37,8 +37,8 @@ copy_local_certificates() {
 build() {
   local tag=$1 folder=$2
   shift 2
-  if ! docker build --quiet --tag "$tag" "$@" "$folder" >"$context/build.log" 2>&1; then
-    cat "$context/build.log" >&2
+  if ! docker build --quiet --tag "$tag" "$@" "$folder" >"$folder.log" 2>&1; then
+    cat "$folder.log" >&2
     die "the image $tag could not be built." "read the lines above; docker/images.sh can be run by itself"
   fi
 }
@@ -50,11 +50,20 @@ done
 
 make_base
 cp -r docker/host "$context/host"
-copy_local_certificates "$context/host"
-say "Bare host image."
-build afhub-host:$release "$context/host" --build-arg "BASE=$base" "${proxies[@]}"
-say "Tree that stands in for the CVMFS repository af.example.org (some minutes on the first run)."
 cp -r docker/cvmfs "$context/cvmfs"
 cp requirements/kernel.txt requirements/kernel-build.txt "$context/cvmfs/"
 cp -r python/afhub-outsource "$context/cvmfs/"
-build afhub-cvmfs:latest "$context/cvmfs" --build-arg "BASE=afhub-host:$release" "${proxies[@]}"
+copy_local_certificates "$context/host"
+copy_local_certificates "$context/cvmfs"
+
+# Neither of the two is made from the other.
+say "Bare host image."
+build afhub-host:$release "$context/host" --build-arg "BASE=$base" "${proxies[@]}" &
+host=$!
+say "Tree that stands in for the CVMFS repository af.example.org (some minutes on the first run)."
+build afhub-cvmfs:latest "$context/cvmfs" --build-arg "BASE=$base" "${proxies[@]}" &
+tree=$!
+code=0
+wait "$host" || code=1
+wait "$tree" || code=1
+exit "$code"

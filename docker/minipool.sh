@@ -22,9 +22,11 @@ up)
   mkdir -p .minipool
   : >"$log"
   say "Mini-pool '$instance': making it, or what is missing of it. Everything is logged in $log."
-  stage "Tools of the control node (.venv)" tools/venv.sh deploy
+  # Neither engine nor images need the tools.
+  beside "Tools of the control node (.venv)" tools/venv.sh deploy
   stage "Container engine" docker/engine.sh
   stage "Images (base, bare host, software tree)" docker/images.sh
+  join
   stage "Seven bare hosts" ansible-playbook docker/create.yml
   stage "Accounts and certificate of the site" ansible-playbook -i inventories/minipool docker/prepare.yml
   stage "Deployment (make deploy SITE=inventories/minipool)" env SITE=inventories/minipool tools/deploy.sh
