@@ -273,7 +273,8 @@ time on this machine {wall.each:.2f} s each.
 Extrapolated, not measured: {EXTRAPOLATED} further workers would take the control node {cpu.at(EXTRAPOLATED):.0f} CPU s.
 With 20 forks (`ansible.cfg`) they are {-(-EXTRAPOLATED // 20)} turns for each step. Ansible's main process hands out
 the work and is one process, so that more cores help its children only: on cores like these, with hosts that do their
-own work, between {cpu.at(EXTRAPOLATED) / 120:.0f} (two cores, both busy) and {cpu.at(EXTRAPOLATED) / 60:.0f} minutes (one).
+own work, between {cpu.at(EXTRAPOLATED) / 120:.0f} (two cores, both busy) and {cpu.at(EXTRAPOLATED) / 60:.0f} minutes
+(one).
 """
 
 
