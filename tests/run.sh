@@ -34,7 +34,10 @@ declare -A beside_pids=() beside_begin=()
 beside() {
   local name=$1
   shift
+  # A process group of its own, so that nothing of it is left when the rest has failed.
+  set -m
   "$@" >"$results/$name.log" 2>&1 </dev/null &
+  set +m
   beside_pids[$name]=$! beside_begin[$name]=$SECONDS
 }
 join() {
@@ -60,7 +63,7 @@ nothing_is_left() {
 cleanup() {
   local code=$? failed=$stage
   trap - EXIT
-  for pid in "${beside_pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+  for pid in "${beside_pids[@]}"; do kill -- "-$pid" 2>/dev/null || true; done
   wait
   end_of_stage
   if [ "${KEEP:-}" = 1 ]; then
