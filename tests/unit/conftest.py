@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+import pytest
 from hypothesis import settings
 
 from jupyter_afhub import imports
@@ -13,3 +16,9 @@ with imports.absent(*imports.FORMATS):
 # How long one example takes is the machine's affair.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more process than cores: some of them wait for a server at any time."""
+    return len(os.sched_getaffinity(0)) + 1
