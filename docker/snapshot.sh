@@ -62,6 +62,7 @@ run() {
     mkdir -p ".minipool/$copy"
     chmod 700 ".minipool/$copy"
     cp -a .minipool/"$of"/{tls,id_ed25519,id_ed25519.pub} ".minipool/$copy/"
+    echo "$of" >".minipool/$copy/copy-of"
     echo "$port" >".minipool/$copy/port"
   fi
   docker network create --label "afhub.instance=$copy" --label "$label" "$prefix" >/dev/null
@@ -80,9 +81,12 @@ remove() {
   } | sort -u); do
     [ "$copy" != "$of" ] || continue
     docker/tasks/remove-pool.sh "$copy"
+  done
+  { grep -lsxF "$of" .minipool/*/copy-of || true; } | cut -d/ -f2 | while read -r copy; do
     rm -rf ".minipool/$copy" ~/.ansible/cp-"$(prefix_of "$copy")"
   done
-  mapfile -t images < <(docker image ls --filter "label=$label" --format '{{.Repository}}:{{.Tag}}')
+  # By number: one whose name is gone stays as long as a container uses it, and has to go as well.
+  mapfile -t images < <(docker image ls --quiet --filter "label=$label" | sort -u)
   [ ${#images[@]} = 0 ] || { docker image rm --force "${images[@]}" >/dev/null && echo "changed: images"; }
   ! docker volume rm "$homes" >/dev/null 2>&1 || echo "changed: volume"
   rm -f ".minipool/$of/snapshot"

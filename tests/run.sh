@@ -56,6 +56,7 @@ nothing_is_left() {
     docker network ls --format '{{.Name}}'
     docker volume ls --format '{{.Name}}'
     docker image ls --format '{{.Repository}}'
+    docker image ls --filter "label=afhub.snapshot=$INSTANCE" --format "afhub-$INSTANCE-{{.ID}}"
   } | grep -E "^afhub-$INSTANCE(-|$)" || true)
   [ -z "$left" ] || { say "ERROR: make down left these behind: $left"; return 1; }
 }
