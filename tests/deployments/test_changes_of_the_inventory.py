@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
 from hubclient import HubUser
 from otherinventory import BRIEF, TINY, Deployed, classes_of_slots, deploy, job_of_large
 
 from minipool import Minipool, Result, recap, wait_for
-
-pytestmark = pytest.mark.slow
 
 
 def changes(result: Result) -> dict[str, int]:

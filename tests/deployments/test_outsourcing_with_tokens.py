@@ -17,8 +17,6 @@ from otherinventory import Deployed
 
 from minipool import Minipool
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-
 READ_TOKEN = """
 import os, pathlib
 (file,) = pathlib.Path(os.environ["AFHUB_BATCH_TOKENS"]).iterdir()

@@ -14,8 +14,6 @@ from playwright.sync_api import Browser, BrowserContext, Locator, expect
 
 from minipool import Minipool, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-
 BATCH = "api/afhub/v1/batch"
 OUTPUT = "batch-panel.out"
 

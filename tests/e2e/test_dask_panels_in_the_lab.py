@@ -14,8 +14,6 @@ from playwright.sync_api import BrowserContext, expect
 
 from minipool import Minipool, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-
 FILE = "dask-panels.ipynb"
 CLUSTER = """\
 from dask.distributed import Client

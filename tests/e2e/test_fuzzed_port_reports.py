@@ -18,8 +18,6 @@ from hypothesis import strategies as st
 
 from minipool import Minipool, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-
 SERVER = "reporting"
 TOKEN = re.compile(r"JUPYTERHUB_API_TOKEN='?(\w{32,})")
 FIRST, LAST = 40000, 40999

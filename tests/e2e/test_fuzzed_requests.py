@@ -19,8 +19,6 @@ from hypothesis import strategies as st
 
 from minipool import Minipool
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-
 # The names stand in the inventory of the mini-pool; test_the_names_below_are_those_of_the_inventory checks it.
 NAMES = ("regular", "large", "xlarge")
 SERVER = "fuzzed"

@@ -12,8 +12,6 @@ from playwright.sync_api import Browser, BrowserContext, expect
 
 from minipool import Minipool, wait_for
 
-pytestmark = pytest.mark.e2e
-
 TEXT = "unsaved.txt"
 CELLS = "unsaved.ipynb"
 STARTD = '"$(head -n 1 /var/log/condor/.notebook_startd_address)"'

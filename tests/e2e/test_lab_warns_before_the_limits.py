@@ -17,8 +17,6 @@ from playwright.sync_api import Browser, BrowserContext, expect
 
 from minipool import Minipool
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-
 # Allocates until it is stopped, slowly enough for each mark to be seen by a look every 5 s: 30 s from one to the next.
 ALLOCATE = """\
 import time

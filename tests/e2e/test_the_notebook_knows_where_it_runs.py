@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 
-import pytest
 import websocket
 from chromium import chromium
 from hubclient import HubUser
@@ -13,8 +12,6 @@ from labpage import LOADS_MS, hub_window, notebook
 from playwright.sync_api import expect
 
 from minipool import Minipool, wait_for
-
-pytestmark = pytest.mark.e2e
 
 SAID = "afhub-said.txt"
 

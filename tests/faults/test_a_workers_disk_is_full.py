@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
 from breakage import mounted_over
 from hubclient import HubUser
 
 from minipool import Minipool, stays, wait_for
-
-pytestmark = pytest.mark.faults
 
 # Neither a byte nor a file more goes onto it.
 FILL = (

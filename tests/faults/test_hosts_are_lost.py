@@ -14,8 +14,6 @@ from hubclient import HubUser
 
 from minipool import Minipool, stays, wait_for
 
-pytestmark = pytest.mark.faults
-
 FOR_A_WHILE_S = 45
 MANAGER = ("condor_collector", "condor_negotiator")
 SPARE = "spare"

@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 from contextlib import ExitStack
 
-import pytest
 from breakage import daemon_off, smaller_slots
 from hubclient import HubUser
 
 from minipool import Minipool, wait_for
-
-pytestmark = pytest.mark.faults
 
 
 def taken_back(user: HubUser) -> None:

@@ -13,8 +13,6 @@ from hubclient import HubUser
 
 from minipool import Minipool, wait_for
 
-pytestmark = pytest.mark.faults
-
 SERVER = "injected"
 MARK = "AfhubInjected"
 # What a template of a submit description could be filled with at other hubs; each ends its line and adds some.

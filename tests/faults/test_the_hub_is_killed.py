@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import functools
 
-import pytest
 from breakage import frozen, kill_hub, no_matches, stopped_while_it_starts
 from hubclient import HubUser
 
 from minipool import Minipool, wait_for
-
-pytestmark = pytest.mark.faults
 
 # Of alice's server alone: others may run beside it.
 ALICES_STATE = "ps -o state= -p $(pgrep -d , -u alice -x afhub-notebook || echo 0) || true"

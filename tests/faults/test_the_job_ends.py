@@ -10,8 +10,6 @@ from hubclient import HubUser
 
 from minipool import Minipool, wait_for
 
-pytestmark = pytest.mark.faults
-
 WHY = "The file server is away until noon"
 # What the user may meet: home page, spawn page, the address of the notebook that does not run.
 PAGES = ("/hub/home", "/hub/spawn/alice", "/hub/user/alice/lab")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import functools
 
-import pytest
 from hubclient import HubUser
 
 from minipool import Minipool, wait_for
-
-pytestmark = pytest.mark.faults
 
 # The proxy starts anew, then the hub finds its notebooks and writes their routes.
 BACK_WITHIN_S = 90

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pytest
 from breakage import daemon_off, frozen, kill_hub
 from hubclient import HubUser
 
 from minipool import Minipool, stays, wait_for
-
-pytestmark = pytest.mark.faults
 
 AWAY_S = 120
 

@@ -13,8 +13,6 @@ from hubclient import HubUser, hub_answers
 
 from minipool import Minipool, wait_for
 
-pytestmark = pytest.mark.slow
-
 TIMEOUT_S = 60
 SETTINGS = "/etc/afhub/hub/settings.json"
 

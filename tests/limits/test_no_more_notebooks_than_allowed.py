@@ -11,8 +11,6 @@ from hubclient import HubUser
 
 from minipool import Minipool, wait_for
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def full_house(pool: Minipool, alice: HubUser) -> Iterator[list[str]]:

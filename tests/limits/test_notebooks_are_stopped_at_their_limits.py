@@ -8,12 +8,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-import pytest
 from hubclient import HubUser
 
 from minipool import Minipool, wait_for
-
-pytestmark = pytest.mark.slow
 
 #: Soft limit of one notebook, so that no test need fill the machine: above its slot's memory, far below its class's.
 LOWERED_MB = 2000

@@ -10,8 +10,6 @@ from hubclient import HubUser
 
 from minipool import Minipool, wait_for
 
-pytestmark = pytest.mark.slow
-
 STARTD = "$(head -n 1 /var/log/condor/.notebook_startd_address)"
 #: SIGTERM among the signals that wait for a process.
 ASKED = 1 << 14
