@@ -67,7 +67,9 @@ options:
         description: Rights, as a string of octal digits. Needed for all but links.
         type: str
       validate:
-        description: Command that has to accept a new content, with C(%s) for the file that holds it.
+        description:
+          - Command that has to accept a new content, with C(%s) for the file that holds it.
+          - It sees the other files of the call as they were before.
         type: str
       secret:
         description: Show no difference.
