@@ -175,6 +175,18 @@ def test_a_content_that_is_not_valid_leaves_all_files_as_they_were(host: Host) -
     assert host.path("first").read_text(encoding="utf-8") == "old\n"
 
 
+def test_what_is_validated_sees_the_other_files_as_they_were(host: Host) -> None:
+    key = host.path("key")
+    wanted = (
+        a_file(host, "key", "x\n"),
+        a_file(host, "settings", "y\n", validate=f"sh -c 'test -e {key}' %s"),
+    )
+    assert host.module(*wanted)["failed"]
+    assert not key.exists()
+    host.module(wanted[0])
+    assert host.module(*wanted)["written"] == [wanted[1]["path"]]
+
+
 @pytest.mark.parametrize("kind", ["link", "folder", "file"])
 def test_what_is_in_the_way_is_named_and_kept(host: Host, kind: str) -> None:
     path = host.path("taken")
