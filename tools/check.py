@@ -32,8 +32,9 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
     "tools/": ("docs", "minipool", "tools"),
     # Other tests and what they run on. The linters look at them.
     "molecule/": (),
-    "tests/contract/": (), "tests/e2e/": (), "tests/faults/": (), "tests/infra/": (), "tests/lab/": (),
-    "tests/limits/": (), "tests/run.sh": (),
+    "tests/contract/": (), "tests/deployments/": (), "tests/e2e/": (), "tests/faults/": (), "tests/infra/": (),
+    "tests/lab/": (), "tests/limits/": (), "tests/run.sh": (), "tests/molecule.sh": (),
+    "tests/pools.py": ("minipool",), "tests/poolstate.py": ("minipool",), "tests/quietnet.py": (),
     "CHANGELOG.md": (), "CONTRIBUTING.md": (), "LICENSE": (), "README.md": (), "UPGRADING.md": (), ".ci/": (),
 }  # fmt: skip
 """Folders of tests/unit by what they read."""
