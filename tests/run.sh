@@ -118,7 +118,7 @@ export PORT
 title "Mini-pool by 'molecule test' (made, deployed, deployed again, every host looked at), and beside it the unit tests"
 beside molecule tests/molecule.sh
 beside lab python -m pytest --durations=10 --junitxml="$results/lab.xml" tests/lab
-python -m pytest --numprocesses logical --durations=10 --junitxml="$results/unit.xml" tests/unit
+python -m pytest --numprocesses logical --dist worksteal --durations=10 --junitxml="$results/unit.xml" tests/unit
 title "The Lab side in a plain JupyterLab"
 join lab
 title "Mini-pool by 'molecule test'"
