@@ -323,6 +323,9 @@ def main() -> int:
                 *(["stock batchspawner"] if chosen.without_stock else []),
             ],
         )
+        if not shown:
+            run.say("Nothing was measured, and nothing is written.")
+            return code
         run.say(f"Written: {chosen.out}/results.md and results.json")
         sys.stdout.write("\n" + report.summary(shaped(tuple(shown.values())), former) + "\n")
     return code

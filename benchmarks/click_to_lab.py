@@ -24,6 +24,8 @@ from minipool import Minipool, wait_for
 PATIENCE_S = 120
 #: A hub that waits for a server which is gone gives up after its start_timeout, which is 300 s in a stock hub.
 LETS_GO_S = 360
+#: How often a log-in is tried: Chromium breaks off what it loads when a network of this machine comes or goes.
+LOG_INS = 3
 
 #: Lab is usable when its launcher shows a card for a kernel (for which /api/kernelspecs must have been answered), the
 #: file browser has listed its folder, and nothing covers the window any more. The same words for every variant.
@@ -114,17 +116,27 @@ class OverHub:
     cookies: Any = None
 
     def log_in(self, browser: Browser) -> None:
-        """Once for all starts: the cookies are kept."""
-        context = browser.new_context(ignore_https_errors=True)
-        page = context.new_page()
+        """Once for all starts: the cookies are kept. Nothing of it is measured: what gets in its way is tried again."""
+        for tries_left in reversed(range(LOG_INS)):
+            context = browser.new_context(ignore_https_errors=True)
+            try:
+                self._log_in(context.new_page())
+                self.cookies = context.storage_state()
+            except playwright.sync_api.Error:
+                if not tries_left:
+                    raise
+            else:
+                return
+            finally:
+                context.close()
+
+    def _log_in(self, page: Page) -> None:
         # Without this, a hub without a form would start a server now.
         page.goto(f"{self.user.pool.url}/hub/login?next=%2Fhub%2Fhome")
         page.get_by_label("Username").fill(self.user.name)
         page.get_by_label("Password").fill(self.user.name)
         page.keyboard.press("Enter")
         page.wait_for_url("**/hub/home")
-        self.cookies = context.storage_state()
-        context.close()
 
     def start(self, context: BrowserContext) -> Click:
         page = context.new_page()

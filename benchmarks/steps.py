@@ -100,7 +100,8 @@ def told(error: BaseException) -> str:
     """An exception in one line."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    return shortened(str(error)) or type(error).__name__
+    # Below the first line, a browser's exception has the log of its doings.
+    return shortened(str(error).partition("\n")[0]) or type(error).__name__
 
 
 def _note(error: BaseException, raw: Callable[[], Any], log: Path) -> str:

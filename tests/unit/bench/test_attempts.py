@@ -216,6 +216,54 @@ def test_the_job_of_a_failed_start_is_removed_from_the_schedd_of_its_own_hub() -
     assert "hub: stock-condor condor_history -file /spool/history alice -limit 1" in user.asked[-1]
 
 
+class LoginPage:
+    """The page of a log-in; the network changes so many times while it loads."""
+
+    def __init__(self, disturbed: int) -> None:
+        self.disturbed, self.opened, self.closed = disturbed, 0, 0
+        self.keyboard = self
+
+    def new_context(self, **_: Any) -> LoginPage:
+        self.opened += 1
+        return self
+
+    def new_page(self) -> LoginPage:
+        return self
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def goto(self, _: str) -> None:
+        if self.opened <= self.disturbed:
+            raise BrowserError("net::ERR_NETWORK_CHANGED")
+
+    def get_by_label(self, _: str) -> LoginPage:
+        return self
+
+    def fill(self, _: str) -> None:
+        return None
+
+    def press(self, _: str) -> None:
+        return None
+
+    def wait_for_url(self, _: str) -> None:
+        return None
+
+    def storage_state(self) -> str:
+        return "cookies"
+
+
+def test_a_log_in_that_is_disturbed_is_tried_again_and_not_for_ever() -> None:
+    pool = type("Here", (), {"url": "https://hub"})
+    user = cast("HubUser", type("Known", (), {"name": "alice", "pool": pool}))
+    variant = OverHub("ours", user, {}, "", "")
+    page = LoginPage(disturbed=2)
+    variant.log_in(cast("Browser", page))
+    assert variant.cookies == "cookies" and (page.opened, page.closed) == (3, 3)
+    with pytest.raises(BrowserError, match="NETWORK_CHANGED"):
+        variant.log_in(cast("Browser", LoginPage(disturbed=3)))
+
+
 class Agent:
     """On a worker; the start of a number in `failing` fails."""
 

@@ -181,8 +181,10 @@ def test_a_run_without_a_sample_leaves_the_former_results_alone(
         raise RuntimeError("alice cannot log in")
 
     monkeypatch.setattr(FakeRun, "starts", nothing)
+    capsys.readouterr()
     assert measured(out, monkeypatch)[0] == BROKEN_OFF
     assert (out / "results.json").read_text() == earlier
+    assert "nothing is written" in capsys.readouterr().out
     monkeypatch.setattr(bench, "Run", nothing)
     assert measured(out, monkeypatch)[0] == BROKEN_OFF
     assert (out / "results.json").read_text() == earlier
