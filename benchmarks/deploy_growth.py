@@ -227,9 +227,8 @@ def pool_of_its_own(instance: str, folder: Path) -> Iterator[Pool]:
         subprocess.run(["docker", "image", "rm", "--force", pool.image], capture_output=True, check=False)
 
 
-def measure(pool: Pool, sizes: Sequence[int], rounds: int) -> list[Run]:
-    """Deployments without a change, the small ones first in each round."""
-    runs: list[Run] = []
+def measure(pool: Pool, sizes: Sequence[int], rounds: int, runs: list[Run]) -> None:
+    """Add deployments without a change to `runs`, the small ones first in each round."""
     for turn in range(rounds):
         for size in sizes:
             run = pool.deploy(size)
@@ -240,7 +239,6 @@ def measure(pool: Pool, sizes: Sequence[int], rounds: int) -> list[Run]:
                 raise Failed(f"with {size} further workers a second deployment changed {run.changed} things")
             runs.append(run)
             print(f"{size:3} further workers: {run.cpu_s:.1f} CPU s, {run.wall_s:.1f} s", flush=True)
-    return runs
 
 
 def report(runs: Sequence[Run], machine: dict[str, str]) -> str:
@@ -296,20 +294,24 @@ def main() -> int:
     # Told to end, it removes what it made, as it does after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     runs: list[Run] = []
+    failed = False
     with tempfile.TemporaryDirectory(prefix="afhub-growth-") as folder:
         try:
             with pool_of_its_own(options.instance, Path(folder)) as pool:
                 pool.add_workers(max(options.sizes))
-                runs = measure(pool, sorted(options.sizes), options.rounds)
+                measure(pool, sorted(options.sizes), options.rounds, runs)
         except Failed as problem:
             print(problem, file=sys.stderr)
-            return 1
+            failed = True
+    # What was measured until a fault is worth as much as before it.
+    if len({run.workers for run in runs}) < 2:
+        return 1
     text = report(runs, described)
     (options.out / "deploy_growth.md").write_text(text, encoding="utf-8")
     data = {"machine": described, "runs": [asdict(run) for run in runs]}
     (options.out / "deploy_growth.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     print(text)
-    return 0
+    return 1 if failed else 0
 
 
 def cpu_model() -> str:
