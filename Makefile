@@ -22,7 +22,7 @@ down: ## remove the mini-pool: every container, network and volume of it (INSTAN
 status: ## show the mini-pool's hosts, daemons, slots by class and running notebooks (INSTANCE=)
 	@docker/minipool.sh status
 
-test: ## everything: lint, unit tests, then the stack on a mini-pool of its own
+test: ## everything: lint, unit tests, then the stack on mini-pools of its own (POOLS=, KEEP=1)
 	@tests/run.sh
 
 check: ## within a minute: ruff, mypy, yamllint and the unit tests that a change touches (SINCE=<commit>)
