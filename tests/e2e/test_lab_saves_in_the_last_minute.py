@@ -99,4 +99,6 @@ def test_unsaved_text_survives(
     lab.open("/user/alice/lab?reset")
     expect(lab.open_file(TEXT)).to_contain_text("typed into a file")
     expect(lab.open_file(CELLS)).to_contain_text("typed = 'into a notebook'")
-    assert not lab.errors, lab.errors
+    # While its server was gone Lab asked on, and threw what the hub answered in its place.
+    errors = [error for error in lab.errors if "503" not in error and "<!DOCTYPE html>" not in error]
+    assert not errors, errors
