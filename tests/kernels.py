@@ -8,8 +8,9 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from socket import SHUT_RDWR
 from typing import Any
 
 import websocket
@@ -129,9 +130,16 @@ def kernel(user: HubUser, name: str = "analysis", server: str = "") -> Iterator[
     # Cells may be silent for minutes.
     socket.settimeout(None)
     one = Kernel(user, kernel_id, socket)
-    threading.Thread(target=one.listen, daemon=True).start()
+    listener = threading.Thread(target=one.listen, daemon=True)
+    listener.start()
     try:
         yield one
     finally:
+        # Closed under a thread that reads, its number would go to the next connection, and the thread read from that.
+        if socket.sock is not None:
+            with suppress(OSError):
+                socket.sock.shutdown(SHUT_RDWR)
+        listener.join(30)
+        assert not listener.is_alive(), "the connection to a kernel does not end"
         socket.close()
         user.notebook("DELETE", f"{base}/{kernel_id}")
