@@ -18,7 +18,7 @@ PASSING = {
     "(sd-pam)", "agetty", "bash", "condor_shadow", "condor_starter", "find", "md5sum", "ps", "runc", "sed", "sh",
     "sleep", "sort", "sshd", "sshd-auth", "sshd-session", "sudo", "systemctl", "systemd", "timeout", "xargs",
 }  # fmt: skip
-# HTCondor writes down whom it met, and on a big machine what it sets of the kernel when it starts.
+# HTCondor writes down whom it met, and at its start what it sets of the kernel.
 GROWING = {"/etc/condor/known_hosts", "/etc/sysctl.d/99-htcondor.conf"}
 PEOPLE = {"alice", "bob", "carol", "deploy"}
 END = "== end of look"
