@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TESTS = ROOT / "tests"
 RESULTS = ROOT / "test-results"
-# Seconds by group, of the last whole run; `tools/keep-durations.py` renews it.
+# Seconds by group, as a whole run left them: cp test-results/durations-pools.json tests/durations.json
 DURATIONS = TESTS / "durations.json"
 # Tests in these folders need a running pool.
 FOLDERS = ("infra", "contract", "limits", "e2e", "deployments", "faults")
