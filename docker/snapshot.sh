@@ -2,7 +2,8 @@
 # Pools from a snapshot: a deployed mini-pool's hosts become images, and further pools are run from these in seconds.
 #   snapshot.sh take INSTANCE                    its hosts become images, its home folders a volume
 #   snapshot.sh run INSTANCE COPY PORT           makes the pool COPY from the snapshot, anew where it exists; COPY may be INSTANCE
-#   snapshot.sh remove INSTANCE                  removes the snapshot and all pools that were made from it, INSTANCE's own excepted
+#   snapshot.sh remove-copies INSTANCE           removes all pools that were made from the snapshot, INSTANCE's own excepted
+#   snapshot.sh remove INSTANCE                  removes the snapshot as well, of which INSTANCE itself must not run any more
 # Copies carry the label afhub.snapshot=INSTANCE, as do images and volume, so that an interrupted run leaves nothing unknown.
 # They share the software volume, which no host can write to. docs/decisions/pools-from-a-snapshot.md says why all this.
 set -euo pipefail
@@ -10,7 +11,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source=tools/lib.sh
 . tools/lib.sh
 
-usage='usage: snapshot.sh take INSTANCE | run INSTANCE COPY PORT | remove INSTANCE'
+usage='usage: snapshot.sh take INSTANCE | run INSTANCE COPY PORT | remove-copies INSTANCE | remove INSTANCE'
 command=${1:?$usage} of=${2:?$usage}
 domain=af.test
 label=afhub.snapshot=$of
@@ -72,8 +73,8 @@ run() {
   docker/tasks/open-ssh.sh "$prefix" "$domain" "$PWD/.minipool/$copy" "${hosts[@]}" >/dev/null
 }
 
-remove() {
-  local copy images
+remove_copies() {
+  local copy
   for copy in $({
     docker ps --all --filter "label=$label" --format '{{.Label "afhub.instance"}}'
     docker network ls --filter "label=$label" --format '{{.Label "afhub.instance"}}'
@@ -85,6 +86,11 @@ remove() {
   { grep -lsxF "$of" .minipool/*/copy-of || true; } | cut -d/ -f2 | while read -r copy; do
     rm -rf ".minipool/$copy" ~/.ansible/cp-"$(prefix_of "$copy")"
   done
+}
+
+remove() {
+  local images
+  remove_copies
   # By number: one whose name is gone stays as long as a container uses it, and has to go as well.
   mapfile -t images < <(docker image ls --quiet --filter "label=$label" | sort -u)
   [ ${#images[@]} = 0 ] || { docker image rm --force "${images[@]}" >/dev/null && echo "changed: images"; }
@@ -94,6 +100,7 @@ remove() {
 
 case $command in
 take | remove) "$command" ;;
+remove-copies) remove_copies ;;
 run) run "${3:?$usage}" "${4:?$usage}" ;;
 *) die "snapshot.sh knows no '$command'." "$usage" ;;
 esac
