@@ -25,15 +25,7 @@ if [ -z "$of_before" ] && (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
     "choose another one, for example PORT=$((port + 1))"
 fi
 
-needed_gb=${MINIPOOL_MIN_FREE_GB:-8}
-root=$(docker info --format '{{.DockerRootDir}}' 2>/dev/null || true)
-root=${root:-/var/lib/docker}
-while [ ! -d "$root" ]; do root=$(dirname "$root"); done
-free_gb=$(($(df --output=avail -k "$root" | tail -n 1) / 1024 / 1024))
-if [ "$free_gb" -lt "$needed_gb" ]; then
-  die "only $free_gb GB are free on the disk of $root; the mini-pool needs $needed_gb GB." \
-    "free some space there, for example with 'docker system prune'"
-fi
+need_free_gb "${MINIPOOL_MIN_FREE_GB:-8}" "the mini-pool"
 
 # Every systemd watches files with a few of these, and one that gets none ends with exit code 255.
 watchers=${MINIPOOL_INOTIFY_INSTANCES:-$(cat /proc/sys/fs/inotify/max_user_instances)}

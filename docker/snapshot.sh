@@ -45,6 +45,7 @@ take() {
   mapfile -t hosts < <(hosts_of "$of")
   [ ${#hosts[@]} -gt 0 ] || die "there is no mini-pool '$of' to take a snapshot of." "INSTANCE=$of make up"
   docker image inspect "$images:${hosts[0]}" >/dev/null 2>&1 && die "there is a snapshot of '$of' already." "docker/snapshot.sh remove $of"
+  need_free_gb "${MINIPOOL_MIN_FREE_GB:-8}" "the snapshot"
   docker volume create --label "$label" "$homes" >/dev/null
   copy_homes "$source-home" "$homes"
   # shellcheck disable=SC2329 # 'all' calls it

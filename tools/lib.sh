@@ -30,6 +30,17 @@ apt_install() {
   fi
 }
 
+# need_free_gb NUMBER WHAT: dies where the engine's disk has less room than WHAT needs.
+need_free_gb() {
+  local root free_gb
+  root=$(docker info --format '{{.DockerRootDir}}' 2>/dev/null || true)
+  root=${root:-/var/lib/docker}
+  while [ ! -d "$root" ]; do root=$(dirname "$root"); done
+  free_gb=$(($(df --output=avail -k "$root" | tail -n 1) / 1024 / 1024))
+  [ "$free_gb" -ge "$1" ] || die "only $free_gb GB are free on the disk of $root; $2 needs $1 GB." \
+    "free some space there, for example with 'docker system prune'"
+}
+
 # Not one of those that connections get by themselves: between this answer and its use pass minutes.
 free_port() {
   python3 - <<'PYTHON'
