@@ -53,9 +53,17 @@ def test_a_login_that_another_site_sends_is_refused(pool: Minipool) -> None:
     assert "jupyterhub-hub-login" not in answer.cookies
 
 
-def test_cookies_go_over_https_alone_and_scripts_do_not_see_the_login(alice: HubUser) -> None:
+def test_cookies_go_over_https_alone_and_scripts_do_not_see_the_login(
+    pool: Minipool, alices_notebook: HubUser
+) -> None:
+    """Those of the hub and those of her notebook."""
+    alice = HubUser(pool, "alice")
+    alice.login()
+    assert alice.page("/user/alice/lab").status_code == 200
     cookies = cast("list[Cookie]", list(alice.session.cookies))
-    assert {"jupyterhub-hub-login", "jupyterhub-session-id", "_xsrf"} <= {cookie.name for cookie in cookies}
+    names = {(cookie.path, cookie.name) for cookie in cookies}
+    assert {("/hub/", "jupyterhub-hub-login"), ("/", "jupyterhub-session-id"), ("/hub/", "_xsrf")} <= names
+    assert {("/user/alice/", "jupyterhub-user-alice"), ("/user/alice/", "_xsrf")} <= names, names
     for cookie in cookies:
         assert cookie.secure, f"{cookie.name} would go over plain http"
         assert cookie.get_nonstandard_attr("SameSite") in ("Lax", "Strict"), cookie.name

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import importlib
+import json
 import os
 import random
 import signal
@@ -55,6 +56,12 @@ class NotebookServer(ServerApp):
         if self.gateway_config.gateway_enabled:
             return super()._default_kernel_spec_manager_class()
         return KernelSpecs
+
+    def init_webapp(self) -> None:
+        """As the hub says of its cookies; this server sees plain http, and would let this one go without TLS."""
+        options = json.loads(os.environ.get("JUPYTERHUB_COOKIE_OPTIONS") or "{}")
+        self.tornado_settings["xsrf_cookie_kwargs"] = {"path": self.base_url, **options}
+        super().init_webapp()
 
     def init_ioloop(self) -> None:
         super().init_ioloop()
