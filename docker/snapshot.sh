@@ -63,8 +63,10 @@ run() {
   if [ "$copy" != "$of" ]; then
     mkdir -p ".minipool/$copy"
     chmod 700 ".minipool/$copy"
-    cp -a .minipool/"$of"/{tls,id_ed25519,id_ed25519.pub} ".minipool/$copy/"
+    # First of all, so that a copy of which there is no more than this is known, too.
     echo "$of" >".minipool/$copy/copy-of"
+    cp -a ".minipool/$of/id_ed25519" ".minipool/$of/id_ed25519.pub" ".minipool/$copy/"
+    [ ! -d ".minipool/$of/tls" ] || cp -a ".minipool/$of/tls" ".minipool/$copy/"
     echo "$port" >".minipool/$copy/port"
   fi
   docker network create --label "afhub.instance=$copy" --label "$label" "$prefix" >/dev/null
