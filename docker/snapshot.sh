@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 
 usage='usage: snapshot.sh take INSTANCE | run INSTANCE COPY PORT | remove-copies INSTANCE | remove INSTANCE'
 command=${1:?$usage} of=${2:?$usage}
-domain=af.test
+domain=$(sed -n 's/^minipool_domain: //p' docker/minipool.yml)
 label=afhub.snapshot=$of
 
 prefix_of() { [ "$1" = default ] && echo afhub || echo "afhub-$1"; }
