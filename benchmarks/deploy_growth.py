@@ -272,8 +272,8 @@ time on this machine {wall.each:.2f} s each.
 Extrapolated, not measured: {EXTRAPOLATED} further workers would take the control node {cpu.at(EXTRAPOLATED):.0f} CPU s.
 With 20 forks (`ansible.cfg`) they are {-(-EXTRAPOLATED // 20)} turns for each step. Ansible's main process hands out
 the work and is one process, so that more cores help its children only: on cores like these, with hosts that do their
-own work, between {cpu.at(EXTRAPOLATED) / 120:.0f} (two cores, both busy) and {cpu.at(EXTRAPOLATED) / 60:.0f} minutes
-(one).
+own work,
+between {cpu.at(EXTRAPOLATED) / 120:.0f} (two cores, both busy) and {cpu.at(EXTRAPOLATED) / 60:.0f} minutes (one core).
 """
 
 
@@ -287,6 +287,11 @@ def main() -> int:
     parser.add_argument("--instance", default="growth")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     options = parser.parse_args()
+    if (ROOT / ".minipool" / options.instance).exists():
+        parser.error(
+            f"--instance {options.instance}: there is a mini-pool of that name, and this one is removed at the end; "
+            f"name another, or run 'make down INSTANCE={options.instance}' first"
+        )
     described = {
         "Machine": f"{os.cpu_count()} cores of {cpu_model()}",
         "Commit": call("git", "rev-parse", "--short=12", "HEAD").strip(),

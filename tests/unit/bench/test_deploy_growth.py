@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
+from benchmarks import deploy_growth
 from benchmarks.deploy_growth import RECAP, Line, Run, report
 
 
@@ -30,3 +34,16 @@ def test_the_page_says_the_cost_of_one_more_worker_and_what_is_extrapolated() ->
 def test_a_host_that_changed_or_failed_is_read_from_the_recap() -> None:
     recap = "light01                    : ok=24   changed=1    unreachable=0    failed=0    skipped=5    rescued=0\n"
     assert RECAP.findall(recap) == [("light01", "1", "0", "0")]
+
+
+def test_a_pool_that_somebody_has_is_neither_used_nor_removed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".minipool/mine").mkdir(parents=True)
+    monkeypatch.setattr(deploy_growth, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["deploy_growth", "--instance", "mine"])
+    with pytest.raises(SystemExit) as ended:
+        deploy_growth.main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "--instance mine" in said and "make down INSTANCE=mine" in said
